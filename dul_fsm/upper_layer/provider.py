@@ -1,0 +1,311 @@
+"""The Upper Layer service provider (PS3.8 §7, §9): where symbol, bytes and deadline meet.
+
+Rules:
+
+- Bytes, primitives and the time go in; bytes, indications and a deadline come out. No I/O.
+- What a peer sends never raises. A primitive that the state does not allow raises
+  `LocalProtocolError` and changes nothing.
+- PDUs are taken from the buffer one by one, as the user asks for `next_indication`: the state
+  is always the one that the user has been told of.
+- Bytes that were received before the end of the transport are judged before it.
+
+Not here: how effects are performed (`protocol`); presentation contexts' meaning, DIMSE, roles
+(`negotiation`, `association`); sockets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dul_fsm.errors import LocalProtocolError
+from dul_fsm.fsm import Event, State
+from dul_fsm.pdu import (
+    DEFAULT_MAXIMUM_LENGTH,
+    AAssociateAC,
+    AAssociateRJ,
+    AAssociateRQ,
+    encode,
+)
+from dul_fsm.timers import TimeLimit, TimeLimits
+from dul_fsm.upper_layer.outbox import MAXIMUM_FRAGMENT_SENT, Buffer
+from dul_fsm.upper_layer.primitives import (
+    Indication,
+    Observation,
+    PDUSent,
+    TimeLimitPassed,
+)
+from dul_fsm.upper_layer.protocol import NO_P_DATA, ProtocolMachine
+
+_DATA_STATES = frozenset((State.Sta6, State.Sta8))
+"""Where this side may send P-DATA (PS3.8 Table 9-10, Evt9)."""
+
+
+class UpperLayer(ProtocolMachine):
+    """One side of one association, as PS3.8 §7 describes the service and §9 the protocol."""
+
+    def __init__(
+        self,
+        *,
+        requestor: bool,
+        maximum_length: int = DEFAULT_MAXIMUM_LENGTH,
+        time_limits: TimeLimits | None = None,
+        observer: Callable[[Observation], None] | None = None,
+    ) -> None:
+        """Start in Sta1.
+
+        `requestor`: whether this side requests the association. `maximum_length`: the
+        Maximum-length-received that this side advertises, bytes, 0 for no limit (PS3.8 §D.1).
+        `observer` is told every step and every PDU that has left; None costs nothing.
+        """
+        self._time_limits = time_limits or TimeLimits()
+        self._maximum_length = maximum_length
+        super().__init__(
+            requestor=requestor,
+            maximum_length=maximum_length,
+            time_limits=self._time_limits,
+            observer=observer,
+        )
+
+    # What is ------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """The state of the protocol machine."""
+        return self._core.state
+
+    @property
+    def requestor(self) -> bool:
+        """Whether this side requests the association."""
+        return self._core.requestor
+
+    @property
+    def time_limits(self) -> TimeLimits:
+        """What this side waits for, and how long."""
+        return self._time_limits
+
+    @property
+    def deadline(self) -> float | None:
+        """When `handle_timeout` is due; None if nothing is waited for with a limit."""
+        return self._deadlines.next
+
+    @property
+    def maximum_length(self) -> int:
+        """Maximum-length-received that this side advertises, bytes; 0 for no limit."""
+        return self._maximum_length
+
+    @property
+    def maximum_fragment(self) -> int:
+        """Bytes of the longest fragment that the peer receives: even; 0 before acceptance.
+
+        PS3.8 §D.1, §9.3.5: the peer's maximum length counts 4 bytes of item length, 1 of
+        context id and 1 of message control header for the PDV item.
+        """
+        return self._outbox.maximum_fragment
+
+    @property
+    def bytes_retained(self) -> int:
+        """Bytes held for what was received."""
+        return self._receiver.inbox.capacity
+
+    @property
+    def bytes_to_send(self) -> int:
+        """Bytes queued that have not left."""
+        return self._outbox.length
+
+    def artim_running(self) -> bool:
+        """Whether ARTIM runs: if and only if the state is Sta2 or Sta13."""
+        return self._deadlines.running(TimeLimit.ARTIM)
+
+    # From the transport -------------------------------------------------------------------------
+
+    def transport_opened(self, now: float) -> None:
+        """The connection is open: Evt2 for the requestor, Evt5 for the acceptor."""
+        self._now = now
+        if self._core.requestor:
+            self._step(Event.Evt2)
+            return
+        if self.state is State.Sta1:
+            self._reset()
+        self._step(Event.Evt5)
+
+    def transport_closed(self, now: float, text: str = "the connection was closed") -> None:
+        """The connection could not be opened, ended, or was lost: Evt17, after what had arrived.
+
+        `text` says which, for people.
+        """
+        self._now = now
+        if not self._ended:
+            self._ended = True
+            self._end_text = text
+
+    def receive_buffer(self) -> memoryview:
+        """Where the transport may write the next bytes; never empty.
+
+        Fragments indicated before are invalid from here on.
+        """
+        return self._receiver.writable()
+
+    def buffer_filled(self, count: int, now: float) -> None:
+        """`count` bytes were written into `receive_buffer`."""
+        self._now = now
+        if not self._ended:
+            self._receiver.filled(count, self.state)
+
+    def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> None:
+        """Bytes arrived; the same as `receive_buffer` and `buffer_filled`, with a copy."""
+        view = memoryview(data)
+        while view:
+            room = self.receive_buffer()
+            count = min(len(room), len(view))
+            room[:count] = view[:count]
+            self.buffer_filled(count, now)
+            view = view[count:]
+
+    def handle_timeout(self, now: float) -> None:
+        """Act on every deadline that has passed by `now`; nothing happens if none has."""
+        self._now = now
+        while (limit := self._deadlines.expire(now)) is not None:
+            if limit is TimeLimit.ARTIM:
+                self._step(Event.Evt18)
+            else:
+                self.pass_time_limit(limit, now)
+
+    def pass_time_limit(self, limit: TimeLimit, now: float) -> None:
+        """A limit of our own has passed: abort as a user would, and say which it was.
+
+        Raises `LocalProtocolError` where there is nothing to abort.
+        """
+        self._now = now
+        self._tell(TimeLimitPassed(limit))
+        try:
+            self._step(Event.Evt15)
+        except LocalProtocolError:
+            self._indications.pop()
+            raise
+
+    # From the user (PS3.8 §7) -------------------------------------------------------------------
+
+    def a_associate_request(self, request: AAssociateRQ, now: float) -> None:
+        """A-ASSOCIATE request (§7.1): opens the transport, then sends `request`."""
+        self._now = now
+        if not self._core.requestor:
+            raise LocalProtocolError("this side accepts associations; it cannot request one")
+        if self.state is State.Sta1:
+            encode(request)  # ValueError now, while nothing has happened
+            self._reset()
+            self._request = request
+        self._step(Event.Evt1)
+
+    def a_associate_accept(self, answer: AAssociateAC, now: float) -> None:
+        """A-ASSOCIATE response, accepted (§7.1). The echoed bytes 11-74 are filled in here."""
+        self._now = now
+        self._respond(Event.Evt7, answer)
+
+    def a_associate_reject(self, answer: AAssociateRJ, now: float) -> None:
+        """A-ASSOCIATE response, rejected (§7.1)."""
+        self._now = now
+        self._respond(Event.Evt8, answer)
+
+    def p_data_request(self, context_id: int, control: int, fragment: Buffer, now: float) -> None:
+        """P-DATA request (§7.6) with one PDV.
+
+        `control`: bit 0 command, bit 1 last fragment (Annex E.2). `fragment` is not copied: it
+        must not change until it has left. At most `maximum_fragment` bytes, on a presentation
+        context that was accepted, else `ValueError`.
+        """
+        self._now = now
+        if self._core.state in _DATA_STATES:
+            self._check_p_data(context_id, control, len(fragment))
+        self._p_data = (context_id, control, fragment)
+        try:
+            self._step(Event.Evt9)
+        finally:
+            # Whoever lent the fragment may want to close what it is a view of.
+            self._p_data = NO_P_DATA
+
+    def _check_p_data(self, context_id: int, control: int, length: int) -> None:
+        # PS3.8 §7.6.1: data travels on accepted presentation contexts only.
+        if context_id not in self._receiver.accepted_ids:
+            raise ValueError(f"presentation context {context_id} was not accepted")
+        if control & ~0b11:
+            raise ValueError(f"message control header {control:#x} has bits beyond 0 and 1")
+        if length > self._outbox.maximum_fragment:
+            raise ValueError(
+                f"a fragment of {length} bytes is longer than the "
+                f"{self._outbox.maximum_fragment} that the peer receives"
+            )
+
+    def a_release_request(self, now: float) -> None:
+        """A-RELEASE request (§7.2)."""
+        self._now = now
+        self._step(Event.Evt11)
+
+    def a_release_response(self, now: float) -> None:
+        """A-RELEASE response (§7.2)."""
+        self._now = now
+        self._step(Event.Evt14)
+
+    def a_abort_request(self, now: float) -> None:
+        """A-ABORT request (§7.3). Raises `LocalProtocolError` where there is nothing to abort."""
+        self._now = now
+        self._step(Event.Evt15)
+
+    def _respond(self, event: Event, answer: AAssociateAC | AAssociateRJ) -> None:
+        if self.state is State.Sta3:
+            encode(answer)  # ValueError now, while nothing has happened
+        self._pdu = answer
+        try:
+            self._step(event)
+        finally:
+            self._pdu = None
+
+    # To the transport and the user --------------------------------------------------------------
+
+    def data_to_send(self, limit: int = MAXIMUM_FRAGMENT_SENT) -> list[Buffer]:
+        """The next bytes for the transport, as buffers in order; empty if there are none.
+
+        About `limit` bytes; at least one whole buffer. Report what was taken with `data_sent`.
+        """
+        return self._outbox.buffers(limit)
+
+    def data_sent(self, count: int, now: float) -> None:
+        """The transport took the first `count` bytes of `data_to_send`."""
+        self._now = now
+        gone = self._outbox.sent(count)
+        if not self._outbox.length:
+            self._deadlines.written()
+        elif count:
+            self._deadlines.writing(self.state, now)
+        if self._observer is not None:
+            for pdu in gone:
+                self._observer(PDUSent(pdu.pdu_type, pdu.size))
+
+    def next_indication(self) -> Indication | None:
+        """The next thing to tell the user or ask of the transport, in order; None if none yet."""
+        while not self._indications:
+            if not self._advance():
+                return None
+        return self._indications.popleft()
+
+    # What arrives -------------------------------------------------------------------------------
+
+    def _advance(self) -> bool:
+        """Let one PDU, or the transport's end, happen; False if neither is there."""
+        receiver = self._receiver
+        if self.state is State.Sta1:
+            receiver.discard()
+            return False
+        arrival = receiver.next(self.state)
+        if arrival is not None:
+            self._deadlines.pdu_arrived()
+            self._receive(arrival)
+            return True
+        if self._ended:
+            # The end of the stream inside a PDU is the end of the transport: Evt17, not Evt19.
+            receiver.discard()
+            self._outbox.clear()
+            self._step(Event.Evt17)
+            return True
+        if receiver.in_pdu:
+            self._deadlines.pdu_arriving(self.state, self._now)
+        return False

@@ -1,0 +1,167 @@
+"""From received bytes to events (PS3.8 §9.3): the half of the provider that reads.
+
+Rules:
+
+- A PDU is judged by its first six bytes, an unknown type by the first alone: is the type wanted
+  in this state, is the length legal? Only then is it buffered.
+- A PDU that the state does not want happens at once, and its body is skipped unread.
+- After Evt19 there are no PDU boundaries any more: what follows is discarded.
+- Nothing that a peer sends raises.
+
+Not here: what an event does (`fsm`), deadlines and indications (`provider`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+from dul_fsm.errors import PDUError
+from dul_fsm.fsm import TABLE, Event, State
+from dul_fsm.fsm.actions import AA_1, AA_6, AA_7, AA_8
+from dul_fsm.pdu import (
+    PDU,
+    AAssociateAC,
+    AAssociateRQ,
+    AbortReason,
+    ContextResult,
+    PDataTF,
+    PDUType,
+    check_header,
+    decode_body,
+)
+from dul_fsm.upper_layer.inbox import Inbox
+
+EVENT_OF_PDU: dict[int, Event] = {
+    PDUType.A_ASSOCIATE_AC: Event.Evt3,
+    PDUType.A_ASSOCIATE_RJ: Event.Evt4,
+    PDUType.A_ASSOCIATE_RQ: Event.Evt6,
+    PDUType.P_DATA_TF: Event.Evt10,
+    PDUType.A_RELEASE_RQ: Event.Evt12,
+    PDUType.A_RELEASE_RP: Event.Evt13,
+    PDUType.A_ABORT: Event.Evt16,
+}
+"""Which event the reception of a PDU type is; any other type is Evt19."""
+
+_UNWANTED = frozenset(cell for cell, action in TABLE.items() if action in (AA_1, AA_6, AA_7, AA_8))
+_NO_TRANSPORT = frozenset((State.Sta1, State.Sta4))
+_HEADER = 6
+
+
+class Arrival(NamedTuple):
+    """One PDU, judged."""
+
+    event: Event
+    """Evt3, Evt4, Evt6, Evt10, Evt12, Evt13, Evt16 or Evt19."""
+    pdu: PDU | None
+    """The PDU if it was wanted and valid."""
+    body: memoryview | None
+    """Its bytes after the header."""
+    fault: PDUError | None
+    """What is wrong with it otherwise."""
+
+
+class Receiver:
+    """Takes PDUs off the stream, one at a time."""
+
+    __slots__ = ("_deaf", "_maximum_length", "_needed", "_skip", "accepted_ids", "inbox")
+
+    def __init__(self, maximum_length: int) -> None:
+        """`maximum_length`: longest P-DATA-TF that this side receives, bytes; 0 for no limit."""
+        self._maximum_length = maximum_length
+        # Room for the rest of one PDU and all of the next.
+        self.inbox = Inbox(2 * (maximum_length + _HEADER))
+        self.reset()
+
+    def reset(self) -> None:
+        """As before the first byte."""
+        self.inbox.clear()
+        self.accepted_ids: frozenset[int] = frozenset()
+        """The presentation contexts that P-DATA may use (PS3.8 §7.6.1)."""
+        self._deaf = False
+        self._skip = 0  # bytes of an unwanted PDU that are still to come
+        self._needed = 0  # length of the PDU that is arriving, header included; 0 if unknown
+
+    def learn_contexts(self, request: AAssociateRQ, answer: AAssociateAC) -> None:
+        """Which contexts may carry data: accepted, and with something that was proposed."""
+        proposed = {
+            context.context_id: context.transfer_syntaxes
+            for context in request.presentation_contexts
+        }
+        self.accepted_ids = frozenset(
+            context.context_id
+            for context in answer.presentation_contexts
+            if context.result == ContextResult.ACCEPTANCE
+            and context.transfer_syntax in proposed.get(context.context_id, ())
+        )
+
+    @property
+    def in_pdu(self) -> bool:
+        """Whether a PDU has begun to arrive and is not complete."""
+        return len(self.inbox) > 0
+
+    def writable(self) -> memoryview:
+        """Where the next bytes go."""
+        return self.inbox.writable(self._needed)
+
+    def filled(self, count: int, state: State) -> None:
+        """`count` bytes were written there."""
+        if not self._deaf and state not in _NO_TRANSPORT:
+            self.inbox.filled(count)
+
+    def discard(self) -> None:
+        """Forget what has arrived and was not judged."""
+        self.inbox.skip(len(self.inbox))
+        self._skip = self._needed = 0
+
+    def next(self, state: State) -> Arrival | None:
+        """The next PDU if enough of it is there to judge it in this state."""
+        inbox = self.inbox
+        if self._skip:
+            count = min(self._skip, len(inbox))
+            inbox.skip(count)
+            self._skip -= count
+        length = len(inbox)
+        # In Sta13 not even the rest of a PDU that was wanted when it began is waited for.
+        if not length or (length < self._needed and state is not State.Sta13):
+            return None
+        pdu_type = inbox.byte(0)
+        try:
+            event = EVENT_OF_PDU.get(pdu_type)
+            if event is None:
+                raise PDUError(
+                    AbortReason.UNRECOGNIZED_PDU, f"{pdu_type:02X}H is not the type of a PDU"
+                )
+            if length < _HEADER:
+                return None
+            body_length = int.from_bytes(inbox.view(2, _HEADER), "big")
+            if (event, state) in _UNWANTED:
+                inbox.skip(_HEADER)
+                self._skip = body_length
+                self._needed = 0
+                name = PDUType(pdu_type).name.replace("_", "-")
+                text = f"{name} is not expected in {state.name}"
+                return Arrival(event, None, None, PDUError(AbortReason.UNEXPECTED_PDU, text))
+            check_header(pdu_type, body_length, self._maximum_length)
+            if length < _HEADER + body_length:
+                self._needed = _HEADER + body_length
+                return None
+            body = inbox.view(_HEADER, _HEADER + body_length)
+            pdu = decode_body(pdu_type, body)
+            if event is Event.Evt10:
+                self._check_contexts(cast(PDataTF, pdu))
+        except PDUError as fault:
+            self.discard()
+            self._deaf = True
+            return Arrival(Event.Evt19, None, None, fault)
+        inbox.skip(_HEADER + body_length)
+        self._needed = 0
+        return Arrival(event, pdu, body, None)
+
+    def _check_contexts(self, pdu: PDataTF) -> None:
+        # PS3.8 §7.6.1: data travels on accepted presentation contexts only.
+        for pdv in pdu.pdvs:
+            if pdv.context_id not in self.accepted_ids:
+                raise PDUError(
+                    AbortReason.INVALID_PDU_PARAMETER_VALUE,
+                    f"presentation context {pdv.context_id} was not accepted",
+                )
