@@ -1,0 +1,228 @@
+"""Association negotiation (PS3.8 §7.1, Annex D; PS3.7 Annex D): pure functions over proposals.
+
+A requestor builds an A-ASSOCIATE-RQ with `build_request`, an acceptor answers one with
+`build_answer`, and both learn from the pair of them what was agreed, with `agree`.
+
+Not here: who may associate at all (the user decides), bytes (`pdu`), states (`upper_layer`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from dul_fsm.errors import NegotiationError
+from dul_fsm.pdu import (
+    AAssociateAC,
+    AAssociateRQ,
+    ContextResult,
+    PresentationContextAC,
+    PresentationContextRQ,
+    RoleSelection,
+    SOPClassCommonExtendedNegotiation,
+    SOPClassExtendedNegotiation,
+    UserIdentityAC,
+    UserIdentityRQ,
+    UserInformation,
+)
+
+IMPLEMENTATION_CLASS_UID = "2.25.206341343985435245712706973782182122901"
+"""Ours (PS3.7 §D.3.3.2): a UUID-derived UID (PS3.5 §B.2), the same for every version."""
+
+IMPLEMENTATION_VERSION_NAME = "DUL_FSM_0_1"
+"""Ours (PS3.7 §D.3.3.2): at most 16 characters."""
+
+MAXIMUM_CONTEXTS = 128
+"""Presentation context ids are the odd numbers of one byte (PS3.8 §9.3.2.2)."""
+
+IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
+"""The transfer syntax that every AE supports (PS3.5 §10.1)."""
+EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+
+DEFAULT_TRANSFER_SYNTAXES = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
+"""Proposed with an abstract syntax that comes without any."""
+
+Chooser: TypeAlias = Callable[[PresentationContextRQ], "str | ContextResult"]
+"""An acceptor's policy: the transfer syntax to accept a context with, or why it is rejected."""
+
+ContextLike: TypeAlias = "str | tuple[str, Iterable[str]]"
+"""A context to propose: an abstract syntax, alone or with its transfer syntaxes."""
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedContext:
+    """A presentation context that both sides agreed on, as this side sees it."""
+
+    context_id: int
+    """Odd, 1 to 255 (PS3.8 §9.3.2.2)."""
+    abstract_syntax: str
+    """UID of the SOP Class or Meta SOP Class."""
+    transfer_syntax: str
+    """UID of the one transfer syntax for its data sets."""
+    scu: bool
+    """Whether this side may invoke operations on it (PS3.7 §D.3.3.4)."""
+    scp: bool
+    """Whether this side may perform operations on it."""
+
+
+def build_request(
+    contexts: Iterable[ContextLike],
+    *,
+    called_ae_title: str,
+    calling_ae_title: str,
+    maximum_length: int,
+    roles: Mapping[str, tuple[bool, bool]] | None = None,
+    user_identity: UserIdentityRQ | None = None,
+    extended_negotiations: Sequence[SOPClassExtendedNegotiation] = (),
+    common_extended_negotiations: Sequence[SOPClassCommonExtendedNegotiation] = (),
+) -> AAssociateRQ:
+    """An A-ASSOCIATE-RQ that proposes `contexts` in their order, with ids 1, 3, 5, ...
+
+    `roles` maps a SOP Class UID to the roles (SCU, SCP) that the requestor offers for it; a class
+    left out has the default, SCU (PS3.7 §D.3.3.4). `maximum_length` is the longest P-DATA-TF that
+    the requestor receives, bytes, 0 for no limit.
+
+    Raises `NegotiationError` for no context at all, or more than 128.
+    """
+    proposed = []
+    for index, context in enumerate(contexts):
+        abstract_syntax, transfer_syntaxes = (
+            (context, DEFAULT_TRANSFER_SYNTAXES) if isinstance(context, str) else context
+        )
+        proposed.append(
+            PresentationContextRQ(2 * index + 1, abstract_syntax, tuple(transfer_syntaxes))
+        )
+    if not 0 < len(proposed) <= MAXIMUM_CONTEXTS:
+        raise NegotiationError(
+            f"an association proposes 1 to {MAXIMUM_CONTEXTS} presentation contexts, not "
+            f"{len(proposed)}; split what you want over several associations"
+        )
+    return AAssociateRQ(
+        called_ae_title=called_ae_title,
+        calling_ae_title=calling_ae_title,
+        presentation_contexts=tuple(proposed),
+        user_information=UserInformation(
+            maximum_length=maximum_length,
+            implementation_class_uid=IMPLEMENTATION_CLASS_UID,
+            implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+            role_selections=tuple(
+                RoleSelection(uid, scu, scp) for uid, (scu, scp) in (roles or {}).items()
+            ),
+            extended_negotiations=tuple(extended_negotiations),
+            common_extended_negotiations=tuple(common_extended_negotiations),
+            user_identity=user_identity,
+        ),
+    )
+
+
+def choose_from(supported: Mapping[str, Sequence[str]]) -> Chooser:
+    """A policy: these abstract syntaxes, each with these transfer syntaxes.
+
+    Of the transfer syntaxes proposed the first that is supported is accepted: the requestor put
+    first what it has.
+    """
+
+    def choose(context: PresentationContextRQ) -> str | ContextResult:
+        transfer_syntaxes = supported.get(context.abstract_syntax)
+        if transfer_syntaxes is None:
+            return ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED
+        for proposed in context.transfer_syntaxes:
+            if proposed in transfer_syntaxes:
+                return proposed
+        return ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED
+
+    return choose
+
+
+def build_answer(
+    request: AAssociateRQ,
+    choose: Chooser,
+    *,
+    maximum_length: int,
+    roles: Mapping[str, tuple[bool, bool]] | None = None,
+    user_identity_response: UserIdentityAC | None = None,
+) -> AAssociateAC:
+    """The A-ASSOCIATE-AC that answers `request`: one result for each context proposed.
+
+    `roles` maps a SOP Class UID to the roles (SCU, SCP) that this acceptor grants the requestor;
+    never more than was offered (PS3.7 §D.3.3.4). Classes left out keep the default roles.
+    An acceptance with every context rejected is legal, and what this returns if `choose` says so.
+
+    Raises `NegotiationError` if `choose` accepts with a transfer syntax that was not proposed, or
+    with none.
+    """
+    return AAssociateAC(
+        presentation_contexts=tuple(
+            _result(context, choose(context)) for context in request.presentation_contexts
+        ),
+        user_information=UserInformation(
+            maximum_length=maximum_length,
+            implementation_class_uid=IMPLEMENTATION_CLASS_UID,
+            implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+            role_selections=tuple(_grant(request, roles or {})),
+            user_identity_response=user_identity_response,
+        ),
+        application_context_name=request.application_context_name,
+    )
+
+
+def _result(context: PresentationContextRQ, choice: str | ContextResult) -> PresentationContextAC:
+    if isinstance(choice, ContextResult):
+        if choice is ContextResult.ACCEPTANCE:
+            raise NegotiationError(
+                f"context {context.context_id} is accepted with a transfer syntax, which to name"
+            )
+        # PS3.8 §9.3.3.2: a transfer syntax is present even then, and not significant.
+        return PresentationContextAC(context.context_id, choice, context.transfer_syntaxes[0])
+    if choice not in context.transfer_syntaxes:
+        raise NegotiationError(
+            f"transfer syntax {choice} was not proposed for context {context.context_id}"
+        )
+    return PresentationContextAC(context.context_id, ContextResult.ACCEPTANCE, choice)
+
+
+def _grant(
+    request: AAssociateRQ, roles: Mapping[str, tuple[bool, bool]]
+) -> Iterable[RoleSelection]:
+    for offer in request.user_information.role_selections:
+        if offer.sop_class_uid in roles:
+            scu, scp = roles[offer.sop_class_uid]
+            yield RoleSelection(offer.sop_class_uid, scu and offer.scu, scp and offer.scp)
+
+
+def agree(
+    request: AAssociateRQ, answer: AAssociateAC, *, requestor: bool
+) -> dict[int, AcceptedContext]:
+    """What `request` and `answer` together agree on: the accepted contexts by id.
+
+    `requestor` says whose side this is: it decides which role is whose. Of an answer only what
+    was proposed counts; a context id or transfer syntax that was not is left out.
+    """
+    offered = {role.sop_class_uid: role for role in request.user_information.role_selections}
+    granted = {role.sop_class_uid: role for role in answer.user_information.role_selections}
+    proposed = {context.context_id: context for context in request.presentation_contexts}
+    accepted = {}
+    for result in answer.presentation_contexts:
+        context = proposed.get(result.context_id)
+        if (
+            context is None
+            or result.result != ContextResult.ACCEPTANCE
+            or result.transfer_syntax not in context.transfer_syntaxes
+        ):
+            continue
+        uid = context.abstract_syntax
+        scu, scp = _requestor_roles(offered.get(uid), granted.get(uid))
+        if not requestor:
+            scu, scp = scp, scu
+        accepted[context.context_id] = AcceptedContext(
+            context.context_id, uid, result.transfer_syntax, scu, scp
+        )
+    return accepted
+
+
+def _requestor_roles(offer: RoleSelection | None, grant: RoleSelection | None) -> tuple[bool, bool]:
+    """The requestor's roles (SCU, SCP): the default unless both sides say otherwise."""
+    if offer is None or grant is None:
+        return True, False
+    return offer.scu and grant.scu, offer.scp and grant.scp
