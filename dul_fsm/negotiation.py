@@ -9,7 +9,6 @@ Not here: who may associate at all (the user decides), bytes (`pdu`), states (`u
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from dul_fsm.errors import NegotiationError
@@ -26,6 +25,7 @@ from dul_fsm.pdu import (
     UserIdentityRQ,
     UserInformation,
 )
+from dul_fsm.value import value
 
 IMPLEMENTATION_CLASS_UID = "2.25.206341343985435245712706973782182122901"
 """Ours (PS3.7 §D.3.3.2): a UUID-derived UID (PS3.5 §B.2), the same for every version."""
@@ -50,7 +50,7 @@ ContextLike: TypeAlias = "str | tuple[str, Iterable[str]]"
 """A context to propose: an abstract syntax, alone or with its transfer syntaxes."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AcceptedContext:
     """A presentation context that both sides agreed on, as this side sees it."""
 

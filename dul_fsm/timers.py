@@ -11,8 +11,10 @@ a clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from enum import Enum
+
+from dul_fsm.value import value
 
 
 class TimeLimit(Enum):
@@ -30,7 +32,7 @@ class TimeLimit(Enum):
     IDLE = "nothing happened on the association in time"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class TimeLimits:
     """Seconds that each wait may take; None means no limit.
 

@@ -10,7 +10,6 @@ Not here: DIMSE-N (`normalized`), bytes (`command_set`), when a service may send
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from dul_fsm.dimse.fields import (
@@ -20,9 +19,10 @@ from dul_fsm.dimse.fields import (
     WithOptionalDataSet,
     WithoutDataSet,
 )
+from dul_fsm.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CStoreRQ(WithDataSet):
     """C-STORE-RQ (PS3.7 §9.3.1.1): Store this composite SOP instance."""
 
@@ -42,7 +42,7 @@ class CStoreRQ(WithDataSet):
     """(0000,1031); 0..65535, of the C-MOVE-RQ."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CStoreRSP(WithoutDataSet):
     """C-STORE-RSP (PS3.7 §9.3.1.2): How a C-STORE went."""
 
@@ -62,7 +62,7 @@ class CStoreRSP(WithoutDataSet):
     """(0000,0902) LO; 1..64 characters, for people to read."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CFindRQ(WithDataSet):
     """C-FIND-RQ (PS3.7 §9.3.2.1): Find what matches the identifier."""
 
@@ -76,7 +76,7 @@ class CFindRQ(WithDataSet):
     """(0000,0700); a `Priority`, but 0..65535 when a peer sent it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CFindRSP(WithOptionalDataSet):
     """C-FIND-RSP (PS3.7 §9.3.2.2): One match, or how a C-FIND ended."""
 
@@ -96,7 +96,7 @@ class CFindRSP(WithOptionalDataSet):
     """(0000,0902) LO; 1..64 characters, for people to read."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CGetRQ(WithDataSet):
     """C-GET-RQ (PS3.7 §9.3.3.1): Store on this association what matches the identifier."""
 
@@ -110,7 +110,7 @@ class CGetRQ(WithDataSet):
     """(0000,0700); a `Priority`, but 0..65535 when a peer sent it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CGetRSP(WithOptionalDataSet):
     """C-GET-RSP (PS3.7 §9.3.3.2): How far a C-GET is, or how it ended."""
 
@@ -139,7 +139,7 @@ class CGetRSP(WithOptionalDataSet):
     """(0000,0902) LO; 1..64 characters, for people to read."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CMoveRQ(WithDataSet):
     """C-MOVE-RQ (PS3.7 §9.3.4.1): Store at the move destination what matches the identifier."""
 
@@ -155,7 +155,7 @@ class CMoveRQ(WithDataSet):
     """(0000,0700); a `Priority`, but 0..65535 when a peer sent it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CMoveRSP(WithOptionalDataSet):
     """C-MOVE-RSP (PS3.7 §9.3.4.2): How far a C-MOVE is, or how it ended."""
 
@@ -184,7 +184,7 @@ class CMoveRSP(WithOptionalDataSet):
     """(0000,0902) LO; 1..64 characters, for people to read."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CEchoRQ(WithoutDataSet):
     """C-ECHO-RQ (PS3.7 §9.3.5.1): Are you there?"""
 
@@ -196,7 +196,7 @@ class CEchoRQ(WithoutDataSet):
     """(0000,0110); 0..65535, unique among the operations outstanding."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CEchoRSP(WithoutDataSet):
     """C-ECHO-RSP (PS3.7 §9.3.5.2): Yes."""
 
@@ -212,7 +212,7 @@ class CEchoRSP(WithoutDataSet):
     """(0000,0902) LO; 1..64 characters, for people to read."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CCancelRQ(WithoutDataSet):
     """C-CANCEL-RQ (PS3.7 §9.3.2.3, §9.3.3.3, §9.3.4.3): Stop a C-FIND, C-GET or C-MOVE.
 

@@ -12,7 +12,6 @@ Not here: whether a context id was accepted, the meaning of a command (`associat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from dul_fsm.dimse.command_set import UnrecognizedCommandError, decode_command, encode_command
@@ -21,6 +20,7 @@ from dul_fsm.dimse.responses import UnrecognizedRSP
 from dul_fsm.dimse.sources import Buffer, BytesSource, Source
 from dul_fsm.errors import CommandSetError, MessageError
 from dul_fsm.pdu import PDV
+from dul_fsm.value import value
 
 COMMAND_SET_LIMIT: Final = 65536
 """Bytes of the longest command set that is received.
@@ -33,7 +33,7 @@ lists of tags apart; the rest leaves room for 16000 tags.
 # Received ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CommandReceived:
     """The command set is complete. Its data set follows if it has one."""
 
@@ -43,7 +43,7 @@ class CommandReceived:
     """The command."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DataReceived:
     """A fragment of the data set of the message that is under way."""
 
@@ -62,7 +62,7 @@ class DataReceived:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MessageReceived:
     """The message is complete."""
 
@@ -72,7 +72,7 @@ class MessageReceived:
     """Its command, once more."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UnrecognizedCommandReceived:
     """A command set whose Command Field PS3.7 does not know; the only event of its message.
 

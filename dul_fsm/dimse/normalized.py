@@ -10,7 +10,6 @@ Not here: DIMSE-C (`composite`), bytes (`command_set`), when a service may send 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from dul_fsm.dimse.fields import (
@@ -19,9 +18,10 @@ from dul_fsm.dimse.fields import (
     WithOptionalDataSet,
     WithoutDataSet,
 )
+from dul_fsm.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NEventReportRQ(WithOptionalDataSet):
     """N-EVENT-REPORT-RQ (PS3.7 §10.3.1.1): This happened to a SOP instance."""
 
@@ -39,7 +39,7 @@ class NEventReportRQ(WithOptionalDataSet):
     """(0000,0800): event information follows."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NEventReportRSP(WithOptionalDataSet):
     """N-EVENT-REPORT-RSP (PS3.7 §10.3.1.2): How an N-EVENT-REPORT was taken."""
 
@@ -63,7 +63,7 @@ class NEventReportRSP(WithOptionalDataSet):
     """(0000,0903); 0..65535, what an application says about status 0110H."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NGetRQ(WithoutDataSet):
     """N-GET-RQ (PS3.7 §10.3.2.1): Tell me these attributes."""
 
@@ -79,7 +79,7 @@ class NGetRQ(WithoutDataSet):
     """(0000,1005); tags as 32-bit numbers, empty for all attributes."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NGetRSP(WithOptionalDataSet):
     """N-GET-RSP (PS3.7 §10.3.2.2): The attributes, or why not."""
 
@@ -103,7 +103,7 @@ class NGetRSP(WithOptionalDataSet):
     """(0000,0903); 0..65535, what an application says about status 0110H."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NSetRQ(WithDataSet):
     """N-SET-RQ (PS3.7 §10.3.3.1): Change these attributes."""
 
@@ -117,7 +117,7 @@ class NSetRQ(WithDataSet):
     """(0000,1001) UI; 1..64 characters."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NSetRSP(WithOptionalDataSet):
     """N-SET-RSP (PS3.7 §10.3.3.2): How an N-SET went."""
 
@@ -141,7 +141,7 @@ class NSetRSP(WithOptionalDataSet):
     """(0000,0903); 0..65535, what an application says about status 0110H."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NActionRQ(WithOptionalDataSet):
     """N-ACTION-RQ (PS3.7 §10.3.4.1): Do this with a SOP instance."""
 
@@ -159,7 +159,7 @@ class NActionRQ(WithOptionalDataSet):
     """(0000,0800): action information follows."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NActionRSP(WithOptionalDataSet):
     """N-ACTION-RSP (PS3.7 §10.3.4.2): How an N-ACTION went."""
 
@@ -183,7 +183,7 @@ class NActionRSP(WithOptionalDataSet):
     """(0000,0903); 0..65535, what an application says about status 0110H."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NCreateRQ(WithOptionalDataSet):
     """N-CREATE-RQ (PS3.7 §10.3.5.1): Create a SOP instance."""
 
@@ -199,7 +199,7 @@ class NCreateRQ(WithOptionalDataSet):
     """(0000,1000) UI; 1..64 characters. None leaves the choice to the peer."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NCreateRSP(WithOptionalDataSet):
     """N-CREATE-RSP (PS3.7 §10.3.5.2): How an N-CREATE went."""
 
@@ -223,7 +223,7 @@ class NCreateRSP(WithOptionalDataSet):
     """(0000,0903); 0..65535, what an application says about status 0110H."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NDeleteRQ(WithoutDataSet):
     """N-DELETE-RQ (PS3.7 §10.3.6.1): Delete a SOP instance."""
 
@@ -237,7 +237,7 @@ class NDeleteRQ(WithoutDataSet):
     """(0000,1001) UI; 1..64 characters."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NDeleteRSP(WithoutDataSet):
     """N-DELETE-RSP (PS3.7 §10.3.6.2): How an N-DELETE went."""
 

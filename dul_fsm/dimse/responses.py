@@ -6,12 +6,13 @@ Not here: which status a request deserves (`association`, `services`).
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, ClassVar, Final
 
 from dul_fsm.dimse.command_set import error_comment as fit_comment
 from dul_fsm.dimse.commands import COMMANDS, NO_DATA_SET, CommandField, Request, Response
 from dul_fsm.dimse.status import UNRECOGNIZED_OPERATION
+from dul_fsm.value import value
 
 _RESPONSE_BIT: Final = 0x8000
 
@@ -48,7 +49,7 @@ def respond_to(request: Request, status: int, *, comment: str = "", **values: An
     return response
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UnrecognizedRSP:
     """The response to a request whose Command Field PS3.7 does not know: status 0211H (§C.5.23)."""
 

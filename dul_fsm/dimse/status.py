@@ -257,4 +257,6 @@ def describe(code: int, service: str = "C-STORE") -> str:
     service = service.removesuffix("-RQ").removesuffix("-RSP")
     meaning = _meaning(code, service)
     text = f"{code:04X}H {category(code).value}"
-    return f"{text} ({meaning})" if meaning else text
+    if not meaning or meaning == category(code).value.lower():
+        return text
+    return f"{text} ({meaning})"

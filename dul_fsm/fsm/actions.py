@@ -12,10 +12,10 @@ Not here: bytes, timers, what a user is told (`upper_layer`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from dul_fsm.fsm.names import State
+from dul_fsm.value import value
 
 
 class Effect(Enum):
@@ -58,7 +58,7 @@ class Fork(Enum):
     REQUESTOR = "is this side the association-requestor?"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outcome:
     """What one run of an action does and where it leads."""
 
@@ -68,7 +68,7 @@ class Outcome:
     """The state after the action."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Action:
     """One action of PS3.8 Tables 9-6 to 9-9."""
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dul_fsm.pdu.limits import DEFAULT_MAXIMUM_LENGTH
+from dul_fsm.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AsynchronousOperationsWindow:
     """53H: how many operations may be outstanding (PS3.7 §D.3.3.3).
 
@@ -27,7 +28,7 @@ class AsynchronousOperationsWindow:
     """Most operations that the acceptor may have outstanding; 0 unlimited, else 1..65535."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RoleSelection:
     """54H: the roles of the association-requestor for one SOP class (PS3.7 §D.3.3.4)."""
 
@@ -39,7 +40,7 @@ class RoleSelection:
     """Request: the requestor offers to be SCP. Answer: the acceptor agrees."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SOPClassExtendedNegotiation:
     """56H: what the service class of one SOP class wants to tell the peer (PS3.7 §D.3.3.5)."""
 
@@ -49,7 +50,7 @@ class SOPClassExtendedNegotiation:
     """Service-class-application-information, of the service class's own making."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SOPClassCommonExtendedNegotiation:
     """57H: the service class and the relatives of one SOP class (PS3.7 §D.3.3.6); requests only."""
 
@@ -96,7 +97,7 @@ class UserIdentityAC:
         return f"UserIdentityAC(server_response=<{len(self.server_response)} bytes>)"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UserInformation:
     """50H: the user information of an A-ASSOCIATE-RQ or -AC (PS3.8 §9.3.2.3, §9.3.3.3).
 

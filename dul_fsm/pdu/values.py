@@ -14,9 +14,10 @@ from typing import ClassVar
 from dul_fsm.pdu.codes import PDUType
 from dul_fsm.pdu.limits import DICOM_APPLICATION_CONTEXT_NAME, PROTOCOL_VERSION
 from dul_fsm.pdu.user_information import UserInformation
+from dul_fsm.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PresentationContextRQ:
     """20H: a presentation context as it is proposed (PS3.8 §9.3.2.2)."""
 
@@ -28,7 +29,7 @@ class PresentationContextRQ:
     """The transfer syntax UIDs proposed for it; at least one, each 1..64 characters."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PresentationContextAC:
     """21H: the answer to one proposed presentation context (PS3.8 §9.3.3.2)."""
 
@@ -43,7 +44,7 @@ class PresentationContextAC:
     """
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AAssociateRQ:
     """A-ASSOCIATE-RQ (PS3.8 §9.3.2)."""
 
@@ -66,7 +67,7 @@ class AAssociateRQ:
     """Bytes 43-74; sent as zeros, never tested, echoed in an A-ASSOCIATE-AC."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AAssociateAC:
     """A-ASSOCIATE-AC (PS3.8 §9.3.3)."""
 
@@ -88,7 +89,7 @@ class AAssociateAC:
     """
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AAssociateRJ:
     """A-ASSOCIATE-RJ (PS3.8 §9.3.4)."""
 
@@ -127,7 +128,7 @@ class PDV:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PDataTF:
     """P-DATA-TF (PS3.8 §9.3.5)."""
 
@@ -138,7 +139,7 @@ class PDataTF:
     """The presentation data values, at least one, in the order of the wire."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AReleaseRQ:
     """A-RELEASE-RQ (PS3.8 §9.3.6); it carries nothing."""
 
@@ -146,7 +147,7 @@ class AReleaseRQ:
     """05H."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AReleaseRP:
     """A-RELEASE-RP (PS3.8 §9.3.7); it carries nothing."""
 
@@ -154,7 +155,7 @@ class AReleaseRP:
     """06H."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AAbort:
     """A-ABORT (PS3.8 §9.3.8)."""
 

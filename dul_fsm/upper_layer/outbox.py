@@ -43,7 +43,7 @@ class OutgoingPDU:
 class Outbox:
     """A queue of PDUs."""
 
-    __slots__ = ("_abort_sent", "_queue", "length", "maximum_fragment")
+    __slots__ = ("_abort_sent", "_lent", "_queue", "length", "maximum_fragment")
 
     def __init__(self) -> None:
         self._queue: deque[OutgoingPDU] = deque()
@@ -74,7 +74,7 @@ class Outbox:
         self._append(OutgoingPDU(PDUType.P_DATA_TF, (header, fragment)))
 
     def put_abort(self, pdu: AAbort) -> None:
-        """Queue an A-ABORT ahead of all that has not begun to leave; the first one only.
+        """Queue an A-ABORT ahead of all that was not handed out yet; the first one only.
 
         AA-7 may run after AA-1 or AA-8, but one A-ABORT says everything.
         """
@@ -91,16 +91,26 @@ class Outbox:
         """Forget all of it."""
         self._queue.clear()
         self.length = 0
+        self._lent = 0  # bytes handed out, of which it is not known yet whether they left
 
     def _drop_unstarted(self) -> None:
-        if self._queue:
-            first = self._queue[0]
-            self.clear()
-            if first.left < first.size:
-                self._append(first)
+        """Forget the PDUs that the transport has nothing of and is not being handed now."""
+        kept, lent, before = [], self._lent, 0
+        for pdu in self._queue:
+            if before >= lent and pdu.left == pdu.size:
+                break
+            kept.append(pdu)
+            before += pdu.left
+        self.clear()
+        for pdu in kept:
+            self._append(pdu)
+        self._lent = lent
 
     def buffers(self, limit: int) -> list[Buffer]:
-        """What to send next, in order: at most `limit` bytes, unless the first buffer is longer."""
+        """What to send next, in order: at most `limit` bytes, unless the first buffer is longer.
+
+        Until `sent` says how many of them left, they stay first in the queue.
+        """
         out: list[Buffer] = []
         room = limit
         for pdu in self._queue:
@@ -111,14 +121,21 @@ class Outbox:
                     skip = -size
                     continue
                 if out and size > room:
+                    self._lent = limit - room
                     return out
                 out.append(memoryview(buffer)[skip:] if skip else buffer)
                 room -= size
                 skip = 0
+        self._lent = limit - room
         return out
 
     def sent(self, count: int) -> list[OutgoingPDU]:
-        """`count` bytes have left; returns the PDUs of which the last byte is among them."""
+        """`count` of the bytes handed out have left, and the rest of them have not.
+
+        Returns the PDUs of which the last byte is among them.
+        """
+        self._lent = 0
+        count = min(count, self.length)  # what was closed in the meantime is forgotten
         self.length -= count
         gone: list[OutgoingPDU] = []
         while count:

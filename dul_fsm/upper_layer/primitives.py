@@ -12,19 +12,20 @@ from typing import TypeAlias
 from dul_fsm.fsm import Action, Event, State
 from dul_fsm.pdu import PDU, PDV, AAssociateAC, AAssociateRJ, AAssociateRQ, PDUType
 from dul_fsm.timers import TimeLimit
+from dul_fsm.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OpenTransport:
     """To the driver: open the transport connection to the called presentation address."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CloseTransport:
     """To the driver: close the transport connection; what was not sent yet is not to be sent."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AssociateIndication:
     """A-ASSOCIATE indication (PS3.8 §7.1)."""
 
@@ -32,7 +33,7 @@ class AssociateIndication:
     """As it arrived."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AssociateConfirmation:
     """A-ASSOCIATE confirmation (PS3.8 §7.1)."""
 
@@ -48,7 +49,7 @@ class PDataIndication:
     """At least one; fragments are views, valid until the next bytes are received."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReleaseIndication:
     """A-RELEASE indication (PS3.8 §7.2)."""
 
@@ -56,17 +57,17 @@ class ReleaseIndication:
     """Whether our own A-RELEASE-RQ is under way (PS3.8 §7.2.2.7)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReleaseConfirmation:
     """A-RELEASE confirmation (PS3.8 §7.2)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AbortIndication:
     """A-ABORT indication: the peer's user aborted (PS3.8 §7.3)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ProviderAbortIndication:
     """A-P-ABORT indication (PS3.8 §7.4)."""
 
@@ -78,7 +79,7 @@ class ProviderAbortIndication:
     """What happened, in words."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TimeLimitPassed:
     """One of our own time limits passed, and this side aborted for it (Evt15)."""
 
@@ -99,7 +100,7 @@ Indication: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stepped:
     """To an observer: the machine took a step."""
 
@@ -115,7 +116,7 @@ class Stepped:
     """What is wrong with the PDU that caused the step, if it was unwanted or invalid."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PDUSent:
     """To an observer: the last byte of a PDU has left."""
 

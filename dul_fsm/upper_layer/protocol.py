@@ -157,9 +157,7 @@ class ProtocolMachine:
         self._outbox.put_abort(AAbort(AbortSource.SERVICE_PROVIDER, self._fault.reason))
 
     def _close_transport(self) -> None:
-        self._receiver.discard()
         self._outbox.clear()
-        self._deadlines.stop_all()
         self._tell(CloseTransport())
 
     def _start_artim(self) -> None:

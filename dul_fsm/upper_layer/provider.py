@@ -293,7 +293,6 @@ class UpperLayer(ProtocolMachine):
         """Let one PDU, or the transport's end, happen; False if neither is there."""
         receiver = self._receiver
         if self.state is State.Sta1:
-            receiver.discard()
             return False
         arrival = receiver.next(self.state)
         if arrival is not None:
@@ -302,7 +301,6 @@ class UpperLayer(ProtocolMachine):
             return True
         if self._ended:
             # The end of the stream inside a PDU is the end of the transport: Evt17, not Evt19.
-            receiver.discard()
             self._outbox.clear()
             self._step(Event.Evt17)
             return True

@@ -91,7 +91,9 @@ def test_general_codes_have_a_name_and_mean_the_same_in_every_service(
     value = int(code, 16)
     assert getattr(status, name) == value
     for service in SERVICES:
-        assert describe(value, service) == f"{code}H {category(value).value} ({meaning})"
+        category_name = category(value).value
+        told = "" if meaning == category_name.lower() else f" ({meaning})"
+        assert describe(value, service) == f"{code}H {category_name}{told}"
 
 
 SPECIFIC = {

@@ -75,6 +75,15 @@ def test_it_doubles_only_after_a_read_that_filled_it_and_up_to_its_limit() -> No
     assert [capacity // FIRST_CAPACITY for capacity in capacities] == [2, 3, 3, 3]
 
 
+def test_a_read_that_only_filled_the_rest_of_the_buffer_does_not_make_it_grow() -> None:
+    inbox = Inbox(2**20)
+    put(inbox, bytes(100))
+    inbox.skip(50)
+    inbox.filled(len(inbox.writable(0)))
+    assert inbox.capacity == FIRST_CAPACITY
+    assert len(inbox) == FIRST_CAPACITY - 50
+
+
 def test_a_length_that_is_only_announced_costs_nothing() -> None:
     inbox = Inbox(2**33)
     put(inbox, b"\4\0\0\0\0\0", 2**32)

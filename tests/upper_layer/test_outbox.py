@@ -159,3 +159,36 @@ def test_the_longest_fragment_is_even_and_leaves_6_bytes_of_the_maximum_length(
     assert outbox.maximum_fragment == 0
     outbox.learn_maximum(maximum_length)
     assert outbox.maximum_fragment == fragment
+
+
+def test_an_abort_goes_behind_what_was_handed_out_and_may_be_leaving() -> None:
+    outbox = Outbox()
+    outbox.learn_maximum(0)
+    for number in range(3):
+        outbox.put_p_data(1, 0, bytes([number]) * 100)
+    handed = b"".join(outbox.buffers(250))  # two PDUs of 112 bytes, and a header
+    outbox.put_abort(AAbort(0, 0))
+    left = b"".join(outbox.buffers(10**6))
+    assert left.startswith(handed)
+    assert left[336:] == bytes.fromhex("07000000000400000000")
+    assert len(outbox.sent(len(handed))) == 2
+
+
+def test_what_was_handed_out_and_did_not_leave_is_overtaken_by_an_abort() -> None:
+    outbox = Outbox()
+    outbox.learn_maximum(0)
+    outbox.put_p_data(1, 0, bytes(100))
+    outbox.buffers(10**6)
+    outbox.sent(0)
+    outbox.put_abort(AAbort(0, 0))
+    assert b"".join(outbox.buffers(10**6)) == bytes.fromhex("07000000000400000000")
+
+
+def test_bytes_that_leave_after_all_was_forgotten_count_for_nothing() -> None:
+    outbox = Outbox()
+    outbox.learn_maximum(0)
+    outbox.put_p_data(1, 0, bytes(100))
+    outbox.buffers(10**6)
+    outbox.clear()
+    assert outbox.sent(112) == []
+    assert outbox.length == 0

@@ -181,6 +181,7 @@ def test_the_observer_sees_each_step_with_its_pdu() -> None:
         bench.apply(event)
         bench.told()
     bench.receive(P_DATA)
+    bench.apply(Event.Evt9)
     bench.receive(wire.RQ_BYTES)
     seen = [
         (s.event, s.state, s.action and s.action.name, s.next_state, s.pdu and s.pdu.pdu_type)
@@ -191,10 +192,11 @@ def test_the_observer_sees_each_step_with_its_pdu() -> None:
         (Event.Evt6, State.Sta2, "AE-6", State.Sta3, PDUType.A_ASSOCIATE_RQ),
         (Event.Evt7, State.Sta3, "AE-7", State.Sta6, PDUType.A_ASSOCIATE_AC),
         (Event.Evt10, State.Sta6, "DT-2", State.Sta6, PDUType.P_DATA_TF),
+        (Event.Evt9, State.Sta6, "DT-1", State.Sta6, None),
         (Event.Evt6, State.Sta6, "AA-8", State.Sta13, None),
     ]
     faults = [step.fault for step in bench.steps]
-    assert faults == [None] * 4 + ["A-ASSOCIATE-RQ is not expected in Sta6"]
+    assert faults == [None] * 5 + ["A-ASSOCIATE-RQ is not expected in Sta6"]
 
 
 def test_the_observer_sees_a_pdu_when_its_last_byte_has_left_and_not_before() -> None:
