@@ -1,0 +1,41 @@
+"""What an Application Entity sees: negotiation and DIMSE over the upper layer, without I/O."""
+
+from dul_fsm.association.association import Association
+from dul_fsm.association.events import (
+    Aborted,
+    Accepted,
+    AssociateRequested,
+    CancelRequested,
+    CommandReceived,
+    DataReceived,
+    Event,
+    Memory,
+    Message,
+    Origin,
+    Rejected,
+    Released,
+    ReleaseRequested,
+    RequestReceived,
+    ResponseReceived,
+    Sink,
+)
+
+__all__ = [
+    "Aborted",
+    "Accepted",
+    "AssociateRequested",
+    "Association",
+    "CancelRequested",
+    "CommandReceived",
+    "DataReceived",
+    "Event",
+    "Memory",
+    "Message",
+    "Origin",
+    "Rejected",
+    "ReleaseRequested",
+    "Released",
+    "RequestReceived",
+    "ResponseReceived",
+    "Sink",
+]

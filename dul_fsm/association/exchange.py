@@ -1,0 +1,186 @@
+"""The messages of one association, both ways (PS3.7 §6.3, §8): the half that speaks DIMSE.
+
+Rules:
+
+- A message being sent is pulled, fragment by fragment; what its source raises comes out.
+- A data set being received is handed on, fragment by fragment, and never collected here.
+- What PS3.7 Annex C answers for any service is answered here, before an AE is told of it: an
+  unrecognized Command Field (0211H), and a Message ID that is being performed already (0210H).
+- A response to nothing that awaits one, and a C-CANCEL of nothing that is being performed, are
+  dropped: they crossed something, or are the peer's mistake. They are never answered.
+
+Not here: when messages may be sent at all, how the association ends (`association`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import cast
+
+from dul_fsm.association import events
+from dul_fsm.association.events import Event, Message
+from dul_fsm.association.operations import Operations
+from dul_fsm.dimse import (
+    CCancelRQ,
+    Command,
+    CommandReceived,
+    DataReceived,
+    MessageAssembler,
+    MessageEvent,
+    MessageReceived,
+    OutgoingMessage,
+    Request,
+    Response,
+    SourceLike,
+    StatusCategory,
+    UnrecognizedRSP,
+    as_source,
+    category,
+    respond_to,
+    status,
+)
+from dul_fsm.errors import ContextNotAccepted
+from dul_fsm.negotiation import AcceptedContext
+from dul_fsm.pdu import PDV
+from dul_fsm.upper_layer import Buffer
+
+RESPONSE_BIT = 0x8000
+"""Set in the Command Field of every response (PS3.7 §E.1)."""
+
+
+def outgoing(
+    context: AcceptedContext, command: Command, data: SourceLike | None
+) -> OutgoingMessage:
+    """A message to send. Raises `ValueError` or `TypeError` if it cannot be sent as it is."""
+    return OutgoingMessage(context.context_id, command, None if data is None else as_source(data))
+
+
+class Exchange:
+    """What is being sent, what is being received, and which operations that belongs to."""
+
+    __slots__ = ("_arriving", "_assembler", "_events", "_outgoing", "contexts", "operations")
+
+    def __init__(self, told: deque[Event]) -> None:
+        """`told`: where events for the AE are put."""
+        self._events = told
+        self._assembler = MessageAssembler()
+        self._arriving: Message | None = None
+        self._outgoing: deque[OutgoingMessage] = deque()
+        self.operations = Operations()
+        self.contexts: dict[int, AcceptedContext] = {}
+        """The accepted presentation contexts by id."""
+
+    def clear(self) -> None:
+        """The association is over: forget what was under way."""
+        self._outgoing.clear()
+        self._arriving = None
+        self.operations.invoked.clear()
+        self.operations.performing.clear()
+
+    def context_for(self, sop_class_uid: str, transfer_syntax: str | None) -> AcceptedContext:
+        """See `Association.context_for`."""
+        found = [c for c in self.contexts.values() if c.abstract_syntax == sop_class_uid and c.scu]
+        for context in found:
+            if transfer_syntax is None or context.transfer_syntax == transfer_syntax:
+                return context
+        if found:
+            accepted = ", ".join(sorted({context.transfer_syntax for context in found}))
+            raise ContextNotAccepted(
+                f"the peer accepted {sop_class_uid} with {accepted}, not with {transfer_syntax}"
+            )
+        raise ContextNotAccepted(f"the peer accepted no presentation context for {sop_class_uid}")
+
+    # Sent ---------------------------------------------------------------------------------------
+
+    @property
+    def sending(self) -> bool:
+        """Whether a message has fragments that were not cut yet."""
+        return bool(self._outgoing)
+
+    def put(self, message: OutgoingMessage) -> None:
+        """Send a message, after those that are being sent."""
+        self._outgoing.append(message)
+
+    def next_fragment(self, limit: int) -> tuple[int, int, Buffer]:
+        """Context id, message control header and fragment that come next, while `sending`.
+
+        `limit`: most bytes in the fragment; even, at least 2.
+        """
+        message = self._outgoing[0]
+        # What is done leaves the queue, so there is always something to cut.
+        control, fragment = cast(tuple[int, Buffer], message.next_fragment(limit))
+        if message.is_done:
+            self._outgoing.popleft()
+        return message.context_id, control, fragment
+
+    # Received -----------------------------------------------------------------------------------
+
+    def receive(self, pdvs: tuple[PDV, ...], *, answers: bool) -> None:
+        """Take fragments, and tell what they make up.
+
+        `answers`: whether anything can still be sent. A request that can never be answered is not
+        told (after our A-RELEASE-RQ, PS3.8 Table 9-10 lets nothing leave but an A-ABORT).
+        Raises `MessageError` for fragments that make up no message.
+        """
+        for pdv in pdvs:
+            for part in self._assembler.feed(pdv):
+                self._take(part, answers)
+
+    def _take(self, part: MessageEvent, answers: bool) -> None:
+        match part:
+            case DataReceived(_, fragment):
+                if self._arriving is not None:
+                    self._events.append(events.DataReceived(self._arriving, fragment))
+            case CommandReceived(context_id, command):
+                self._begin(Message(self.contexts[context_id], command), answers)
+            case MessageReceived(context_id, command):
+                message, self._arriving = self._arriving, None
+                if message is not None:
+                    self._complete(message, answers)
+                elif answers and isinstance(command, Request):
+                    # PS3.7 §C.5.9: its Message ID is that of a request being performed.
+                    response = respond_to(command, status.DUPLICATE_INVOCATION)
+                    self.put(OutgoingMessage(context_id, response))
+            case _:
+                # PS3.7 §C.5.23; a response is never answered.
+                field, message_id = part.command_field, part.message_id
+                if answers and message_id is not None and not field & RESPONSE_BIT:
+                    answer = UnrecognizedRSP(field, message_id)
+                    self.put(OutgoingMessage(part.context_id, answer))
+
+    def _begin(self, message: Message, answers: bool) -> None:
+        """A command set is there. What is not to be told is not arriving: its data is dropped."""
+        command = message.command
+        if isinstance(command, CCancelRQ):
+            wanted = True
+        elif isinstance(command, Request):
+            wanted = answers and command.message_id not in self.operations.performing
+        else:
+            wanted = self._awaited(command)
+        if wanted:
+            self._arriving = message
+            if command.has_data_set:
+                self._events.append(events.CommandReceived(message))
+
+    def _complete(self, message: Message, answers: bool) -> None:
+        command, operations = message.command, self.operations
+        if isinstance(command, CCancelRQ):
+            # PS3.7 §9.3.2.3: a cancel of what is not performed any more is normal: they crossed.
+            if command.message_id_being_responded_to in operations.performing:
+                self._events.append(events.CancelRequested(command.message_id_being_responded_to))
+        elif isinstance(command, Request):
+            if answers:  # its data set may have come after our A-RELEASE-RQ had left
+                operations.performing[command.message_id] = command
+                self._events.append(events.RequestReceived(message))
+        else:
+            request = operations.invoked[command.message_id_being_responded_to]
+            final = category(command.status) is not StatusCategory.PENDING
+            if final:
+                del operations.invoked[request.message_id]
+            self._events.append(events.ResponseReceived(message, request, final))
+
+    def _awaited(self, response: Response) -> bool:
+        request = self.operations.invoked.get(response.message_id_being_responded_to)
+        return (
+            request is not None and response.command_field == request.command_field | RESPONSE_BIT
+        )

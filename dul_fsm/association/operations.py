@@ -1,0 +1,56 @@
+"""DIMSE operations under way on one association (PS3.7 §7, Annex D.3.3.3).
+
+Which requests of ours await a response, and which of the peer's we are performing.
+
+Not here: when either side must have answered (`association`), what an operation does.
+"""
+
+from __future__ import annotations
+
+from dul_fsm.dimse import Request
+from dul_fsm.errors import LocalProtocolError
+
+LAST_MESSAGE_ID = 0xFFFF
+"""Message ID is an unsigned 16-bit number (PS3.7 §E.1)."""
+
+
+class Operations:
+    """The requests in flight, by Message ID."""
+
+    __slots__ = ("_last_id", "invoked", "performing", "window")
+
+    def __init__(self) -> None:
+        self.invoked: dict[int, Request] = {}
+        """Requests of ours without their final response."""
+        self.performing: dict[int, Request] = {}
+        """Requests of the peer's that we have not finally answered."""
+        self.window = 1
+        """How many requests of ours may be in flight at once: one, if nothing was negotiated
+        (PS3.7 §D.3.3.3); 0 for any number."""
+        self._last_id = 0
+
+    def next_message_id(self) -> int:
+        """A Message ID that none of our requests in flight has: 1 to 65535."""
+        candidate = self._last_id
+        for _ in range(LAST_MESSAGE_ID):
+            candidate = candidate % LAST_MESSAGE_ID + 1
+            if candidate not in self.invoked:
+                self._last_id = candidate
+                return candidate
+        raise LocalProtocolError("every Message ID is in flight")
+
+    def invoke(self, message_id: int, command: Request) -> None:
+        """A request of ours is about to be sent."""
+        if message_id in self.invoked:
+            raise LocalProtocolError(f"Message ID {message_id} is already in flight")
+        if self.window and len(self.invoked) >= self.window:
+            raise LocalProtocolError(
+                f"{len(self.invoked)} operation(s) await their response, and "
+                f"{self.window} may: take the response before the next request"
+            )
+        self.invoked[message_id] = command
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is under way, either way."""
+        return bool(self.invoked or self.performing)
