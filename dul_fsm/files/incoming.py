@@ -1,0 +1,171 @@
+"""A Part 10 file that grows as the fragments of its data set arrive.
+
+Rules: nothing is kept in memory but the fragments of the next write; a fragment is copied or
+written before `write` returns; whatever goes wrong, the hidden file is gone afterwards.
+
+Not here: where the file goes when it is complete (`folder`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from dul_fsm.files.part10 import HEAD_LENGTH, Part10File, file_meta, open_data_set
+from dul_fsm.files.scanner import scan_head
+
+# Fragments of 16 KiB are common. They are gathered up to this size: to copy four of them costs no
+# more than three system calls, each of which gives the interpreter to another thread. Larger
+# fragments go to the file as they are.
+GATHER_LENGTH = 64 * 1024
+
+STUDY_INSTANCE_UID = 0x0020000D
+SERIES_INSTANCE_UID = 0x0020000E
+_PLACE = frozenset({STUDY_INSTANCE_UID, SERIES_INSTANCE_UID})
+
+Keep = Callable[[Part10File, str, str], Path]
+"""Takes the complete hidden file and the Study and Series Instance UID found in it (empty: none);
+answers where it is now."""
+
+
+class IncomingFile:
+    """A SOP Instance that is being received; `StudyFolder.begin` makes it.
+
+    For one thread. `commit` or `discard` ends it. An error discards it, and so does leaving a
+    `with` block without a commit.
+    """
+
+    __slots__ = (
+        "_descriptor",
+        "_durable",
+        "_gathered",
+        "_hidden",
+        "_identity",
+        "_keep",
+        "_offset",
+        "data_set_length",
+    )
+
+    def __init__(
+        self,
+        descriptor: int,
+        hidden: str,
+        identity: tuple[str, str, str],
+        origin: tuple[str, str, str],
+        keep: Keep,
+        durable: bool,
+    ) -> None:
+        """Take over `descriptor`, the empty file `hidden` open for reading and writing.
+
+        `identity`: SOP class, SOP instance, transfer syntax. `origin`: implementation class UID
+        and version name, source AE title. Raises ValueError for a UID that is none.
+        """
+        self._descriptor = descriptor
+        self._hidden = hidden
+        self._identity = identity
+        self._keep = keep
+        self._durable = durable
+        self.data_set_length = 0
+        """Bytes of the data set so far."""
+        try:
+            self._gathered = bytearray(file_meta(*identity, *origin))
+        except ValueError:
+            self.discard()
+            raise
+        self._offset = len(self._gathered)
+
+    def write(self, fragment: bytes | bytearray | memoryview) -> None:
+        """Append a fragment of the data set; it may be reused after the call. Raises OSError."""
+        descriptor = self._open()
+        gathered = self._gathered
+        length = len(fragment)
+        try:
+            if gathered or length < GATHER_LENGTH:
+                gathered += fragment
+                if len(gathered) >= GATHER_LENGTH:
+                    _write_all(descriptor, gathered)
+                    gathered.clear()
+            else:
+                _write_all(descriptor, fragment)
+        except BaseException:
+            self.discard()
+            raise
+        self.data_set_length += length
+
+    def commit(self) -> Path:
+        """The data set is complete: give the file its name, and return it. Raises OSError."""
+        descriptor = self._open()
+        try:
+            _write_all(descriptor, self._gathered)
+            self._gathered.clear()
+            part10 = Part10File(
+                Path(self._hidden), *self._identity, self._offset, self.data_set_length
+            )
+            study, series = _find_place(descriptor, part10)
+            if self._durable:
+                os.fsync(descriptor)
+            # A full quota on a network file system may be told no earlier than here.
+            self._descriptor = -1
+            os.close(descriptor)
+            path = self._keep(part10, study, series)
+        except BaseException:
+            self.discard()
+            raise
+        self._hidden = ""
+        return path
+
+    def discard(self) -> None:
+        """Remove what was received. Does nothing after `commit` or `discard`; never raises."""
+        descriptor, self._descriptor = self._descriptor, -1
+        hidden, self._hidden = self._hidden, ""
+        with suppress(OSError):
+            if descriptor >= 0:
+                os.close(descriptor)
+        with suppress(OSError):
+            if hidden:
+                os.unlink(hidden)
+
+    def _open(self) -> int:
+        if self._descriptor < 0:
+            raise ValueError("the file was committed or discarded before")
+        return self._descriptor
+
+    def __enter__(self) -> IncomingFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.discard()
+
+
+def _write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
+    written = os.write(descriptor, data)
+    if written == len(data):
+        return
+    # What a nearly full disk takes of a write is what there is room for; the next one tells.
+    with memoryview(data) as view:
+        while written < len(view):
+            with view[written:] as rest:
+                taken = os.write(descriptor, rest)
+            if not taken:
+                raise OSError(errno.EIO, "nothing was written")
+            written += taken
+
+
+def _find_place(descriptor: int, part10: Part10File) -> tuple[str, str]:
+    """The Study and the Series Instance UID of a complete hidden file; empty when it has none."""
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    head = os.read(descriptor, HEAD_LENGTH)[part10.data_set_offset :]
+    values, _, finished = scan_head(head, part10.transfer_syntax_uid, _PLACE)
+    if not finished and len(head) < part10.data_set_length:
+        with open_data_set(part10) as data_set:
+            values = scan_head(data_set, part10.transfer_syntax_uid, _PLACE).values
+    return values.get(STUDY_INSTANCE_UID, ""), values.get(SERIES_INSTANCE_UID, "")
