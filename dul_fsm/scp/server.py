@@ -1,0 +1,292 @@
+"""A threaded server: one thread accepts, one thread runs each association, blocked in a read.
+
+    with serve(MyHandler, port=11112) as server:
+        print("listening on", server.address)
+        server.wait()
+
+A connection that carries no association, not yet or not any more, is a stranger. Strangers are
+cheap to make, so only so many are kept, the oldest going first when one more calls; ARTIM ends the
+others. A stranger that requests an association while there are as many as allowed is told so, with
+an A-ASSOCIATE-RJ.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+
+from dul_fsm.association import Association
+from dul_fsm.drivers.blocking import BlockingDriver
+from dul_fsm.pdu import (
+    DEFAULT_MAXIMUM_LENGTH,
+    AAssociateRQ,
+    RejectReasonPresentation,
+    RejectReasonUser,
+    RejectResult,
+    RejectSource,
+)
+from dul_fsm.services.handler import Handler, Reject
+from dul_fsm.services.performer import Performer
+from dul_fsm.timers import TimeLimits
+from dul_fsm.transports import TCP, Connector, Listener, ListenerClosed, Transport
+from dul_fsm.upper_layer import Observation
+
+MAX_STRANGERS = 128
+"""Connections kept that carry no association, not yet or not any more."""
+
+DEFAULT_MAX_ASSOCIATIONS = 100
+"""Associations established at a time unless told otherwise."""
+
+STOP_PATIENCE = 2.0
+"""Seconds for which a stopping server waits for its peers to take the abort and close; and again
+for its handlers to return."""
+
+ACCEPT_PAUSE = 0.1
+"""Seconds until the next try after an accept that failed for a reason of the system's."""
+
+
+@dataclass(eq=False, slots=True)
+class _Connection:
+    """One connection and the thread that runs it."""
+
+    association: Association
+    transport: Transport
+    thread: threading.Thread | None = None
+    driver: BlockingDriver | None = None  # once the thread has a handler
+    admitted: bool = False  # it may be, or become, one of so many associations
+    dropped: bool = False  # closed to make room, about to be gone
+
+    @property
+    def stranger(self) -> bool:
+        return not self.admitted or self.association.ended
+
+    def abort(self, text: str, patience: float) -> None:
+        if self.driver is None or self.stranger:
+            self.transport.close()
+        else:
+            self.driver.abort(text, patience)
+
+
+def serve(
+    handler: Callable[[], Handler] = Handler,
+    endpoint: Connector | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 11112,
+    ae_title: str = "DUL-FSM",
+    require_called_ae_title: bool = False,
+    maximum_length: int = DEFAULT_MAXIMUM_LENGTH,
+    max_associations: int = DEFAULT_MAX_ASSOCIATIONS,
+    time_limits: TimeLimits | None = None,
+    report: Callable[[BaseException], None] = lambda error: None,
+    observer: Callable[[Observation], None] | None = None,
+) -> Server:
+    """Listen, and return the running server; `Server.close` stops it, so does leaving `with`.
+
+    `handler` is called once for each connection and gives the object that serves it: a class, or
+    a function. `endpoint`: where to listen; by default TCP on `host` and `port` (0: any free
+    one). `require_called_ae_title`: reject who calls another AE title than `ae_title`.
+    `report` is told what a handler raised; its peer is told a status only.
+
+    Raises `OSError` if it cannot listen there.
+    """
+    listener = (endpoint or TCP(host, port)).listen()
+    return Server(
+        listener,
+        handler,
+        ae_title=ae_title,
+        require_called_ae_title=require_called_ae_title,
+        maximum_length=maximum_length,
+        max_associations=max_associations,
+        time_limits=time_limits,
+        report=report,
+        observer=observer,
+    )
+
+
+class Server:
+    """A running server; get one from `serve`."""
+
+    def __init__(
+        self,
+        listener: Listener,
+        handler: Callable[[], Handler],
+        *,
+        ae_title: str,
+        require_called_ae_title: bool,
+        maximum_length: int,
+        max_associations: int,
+        time_limits: TimeLimits | None,
+        report: Callable[[BaseException], None],
+        observer: Callable[[Observation], None] | None,
+    ) -> None:
+        self._listener = listener
+        self._handler = handler
+        self._called_ae_title = ae_title if require_called_ae_title else None
+        self._maximum_length = maximum_length
+        self._max_associations = max_associations
+        self._time_limits = time_limits
+        self._report = report
+        self._observer = observer
+        self._lock = threading.Lock()
+        self._connections: list[_Connection] = []  # oldest first
+        self._closing = threading.Event()
+        self._stopped = threading.Event()
+        self._acceptor = threading.Thread(target=self._accept, name="dul-fsm acceptor", daemon=True)
+        self._acceptor.start()
+
+    # What is ------------------------------------------------------------------------------------
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as HOST:PORT for TCP."""
+        return self._listener.address
+
+    @property
+    def port(self) -> int:
+        """The TCP port it listens on."""
+        return int(self.address.rpartition(":")[2])
+
+    @property
+    def associations(self) -> int:
+        """Associations now: admitted, and not released or aborted yet."""
+        with self._lock:
+            return sum(not c.stranger for c in self._connections)
+
+    @property
+    def connections(self) -> int:
+        """Connections open now, associations included."""
+        with self._lock:
+            return len(self._connections)
+
+    # Accepting ----------------------------------------------------------------------------------
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                transport = self._listener.accept()
+            except ListenerClosed:
+                return
+            except Exception as error:
+                self._report(error)
+                if self._closing.wait(ACCEPT_PAUSE):
+                    return
+            else:
+                self._begin(transport)
+
+    def _begin(self, transport: Transport) -> None:
+        association = Association(
+            requestor=False,
+            maximum_length=self._maximum_length,
+            time_limits=self._time_limits,
+            observer=self._observer,
+        )
+        association.transport_opened(time.monotonic())
+        connection = _Connection(association, transport)
+        connection.thread = threading.Thread(
+            target=self._run, args=(connection,), name="dul-fsm association", daemon=True
+        )
+        with self._lock:
+            if self._closing.is_set():
+                transport.close()
+                return
+            strangers = [c for c in self._connections if c.stranger and not c.dropped]
+            self._connections.append(connection)
+            if len(strangers) >= MAX_STRANGERS:
+                strangers[0].dropped = True
+                strangers[0].transport.close()
+            try:
+                # Under the lock: `close` may only meet threads that run.
+                connection.thread.start()
+            except RuntimeError as error:  # no more threads to be had: the others go on
+                self._connections.remove(connection)
+                transport.close()
+                self._report(error)
+
+    def _admit(self, connection: _Connection, request: AAssociateRQ) -> Reject | None:
+        if self._called_ae_title is not None and request.called_ae_title != self._called_ae_title:
+            return Reject(reason=RejectReasonUser.CALLED_AE_TITLE_NOT_RECOGNIZED)
+        with self._lock:
+            others = sum(not c.stranger for c in self._connections)
+            if self._closing.is_set() or others >= self._max_associations:
+                return Reject(
+                    RejectResult.REJECTED_TRANSIENT,
+                    RejectSource.SERVICE_PROVIDER_PRESENTATION,
+                    RejectReasonPresentation.LOCAL_LIMIT_EXCEEDED,
+                )
+            connection.admitted = True
+        return None
+
+    def _run(self, connection: _Connection) -> None:
+        try:
+            handler = self._handler()  # here, for it may take its time
+            handler.peer = getattr(connection.transport, "peer", "")
+            performer = Performer(
+                connection.association,
+                handler,
+                time.monotonic,
+                partial(self._admit, connection),
+                self._report,
+            )
+            driver = BlockingDriver(
+                connection.association, performer, transport=connection.transport
+            )
+            connection.driver = driver
+            try:
+                driver.run(lambda: False)
+            finally:
+                connection.transport.close()
+                driver.perform(performer.close())
+        except Exception as error:
+            self._report(error)
+        finally:
+            connection.transport.close()
+            with self._lock:
+                self._connections.remove(connection)
+
+    # The end ------------------------------------------------------------------------------------
+
+    def wait(self) -> None:
+        """Return when the server was closed."""
+        self._stopped.wait()
+
+    def close(self) -> None:
+        """Stop listening, abort what is still open and wait until it is gone; a few seconds.
+
+        A handler that does not return in that time is left to itself.
+        """
+        with self._lock:
+            self._closing.set()
+            connections = list(self._connections)
+        self._listener.close()
+        by = time.monotonic() + STOP_PATIENCE
+        for connection in connections:
+            connection.abort("the server stops", max(0.0, by - time.monotonic()))
+        self._join(connections, by)
+        for connection in connections:
+            connection.transport.close()
+        self._join(connections, time.monotonic() + STOP_PATIENCE)
+        if self._acceptor is not threading.current_thread():
+            self._acceptor.join(STOP_PATIENCE)
+        self._stopped.set()
+
+    def _join(self, connections: list[_Connection], by: float) -> None:
+        for connection in connections:
+            # A handler may close the server that it serves.
+            if connection.thread not in (None, threading.current_thread()):
+                connection.thread.join(max(0.0, by - time.monotonic()))
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
