@@ -1,0 +1,5 @@
+"""`python -m dul_fsm` is `dul-fsm`."""
+
+from dul_fsm.cli import main
+
+main()

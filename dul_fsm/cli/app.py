@@ -1,0 +1,311 @@
+"""What is on the command line: the commands, their options and their help.
+
+What a command does is in the module of its name, which is imported when it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, TypeAlias, TypeVar
+
+import typer
+
+from dul_fsm import __version__
+from dul_fsm.cli.options import (
+    DEFAULT_CALLED,
+    DEFAULT_CALLING,
+    DEFAULT_OUTPUT,
+    DEFAULT_PORT,
+    check_ae_title,
+    check_maximum_length,
+    check_seconds,
+)
+
+app = typer.Typer(
+    epilog="Exit status: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    # A failure that a user can cause is told in a line; what remains is a bug, told in full.
+    pretty_exceptions_enable=False,
+    # Plain help reads the same on a terminal and in a pipe.
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+_T = TypeVar("_T")
+
+
+def _checked(check: Callable[[_T], _T]) -> Callable[[_T], _T]:
+    """A check, for typer: wrong values are wrong usage."""
+
+    def callback(value: _T) -> _T:
+        try:
+            return check(value)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return callback
+
+
+# What commands share -----------------------------------------------------------------------------
+
+Host: TypeAlias = Annotated[
+    str, typer.Argument(metavar="HOST", help="The peer's name or address.", show_default=False)
+]
+Port: TypeAlias = Annotated[
+    int,
+    typer.Argument(
+        metavar="PORT",
+        help="Its TCP port, often 104 or 11112.",
+        min=1,
+        max=65535,
+        show_default=False,
+    ),
+]
+OurAETitle: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "-aet", "--aet", metavar="TITLE", help="Our AE title.", callback=_checked(check_ae_title)
+    ),
+]
+PeersAETitle: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "-aec",
+        "--aec",
+        metavar="TITLE",
+        help="The peer's AE title.",
+        callback=_checked(check_ae_title),
+    ),
+]
+MaxPDU: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        "--max-pdu",
+        metavar="BYTES",
+        help="Longest P-DATA-TF PDU that we receive; 0 for no limit.",
+        callback=_checked(check_maximum_length),
+    ),
+]
+Verbose: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "-v", "--verbose", help="Print each step of the protocol machine and each PDU sent."
+    ),
+]
+
+DEFAULT_MAX_PDU = 131072
+
+# Commands ----------------------------------------------------------------------------------------
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"dul-fsm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """DICOM over the network: test a peer, send files, receive files."""
+
+
+@app.command("demo")
+def _demo() -> None:
+    """Show an SCU and an SCP at work.
+
+    The whole ladder on a real image, in memory and over TCP.
+    """
+    from dul_fsm.cli.demo import demo
+
+    raise typer.Exit(demo())
+
+
+@app.command("echo")
+def _echo(
+    host: Host,
+    port: Port,
+    aet: OurAETitle = DEFAULT_CALLING,
+    aec: PeersAETitle = DEFAULT_CALLED,
+    repeat: Annotated[
+        int, typer.Option("--repeat", metavar="N", help="How many C-ECHOs to send.", min=1)
+    ] = 1,
+    verbose: Verbose = False,
+) -> None:
+    """Verify that a peer answers (C-ECHO), and how fast.
+
+    \b
+    dul-fsm echo 127.0.0.1 11112
+    dul-fsm echo pacs.example.org 104 -aet WORKSTATION -aec PACS --repeat 10
+    """
+    from dul_fsm.cli.echo import echo
+
+    raise typer.Exit(
+        echo(
+            host,
+            port,
+            calling_ae_title=aet,
+            called_ae_title=aec,
+            repeat=repeat,
+            verbose=verbose,
+        )
+    )
+
+
+@app.command("store")
+def _store(
+    host: Host,
+    port: Port,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH",
+            help="Files, and folders to search for files.",
+            exists=True,
+            show_default=False,
+        ),
+    ],
+    aet: OurAETitle = DEFAULT_CALLING,
+    aec: PeersAETitle = DEFAULT_CALLED,
+    max_pdu: MaxPDU = DEFAULT_MAX_PDU,
+    verbose: Verbose = False,
+) -> None:
+    """Send DICOM files to a peer (C-STORE).
+
+    A file is sent as it is where the peer accepts its transfer syntax, and recoded where it does
+    not. What is not a DICOM file is skipped in folders, and an error when it is named itself.
+    Ctrl-C aborts the association, says what was not sent, and exits with 130.
+
+    \b
+    dul-fsm store 127.0.0.1 11112 image.dcm
+    dul-fsm store pacs.example.org 104 study/ more/ -aet WORKSTATION -aec PACS
+    """
+    from dul_fsm.cli.store import store_files
+
+    raise typer.Exit(
+        store_files(
+            paths,
+            host,
+            port,
+            calling_ae_title=aet,
+            called_ae_title=aec,
+            maximum_length=max_pdu,
+            verbose=verbose,
+        )
+    )
+
+
+@app.command("listen")
+def _listen(
+    host: Annotated[
+        str, typer.Option("--host", metavar="HOST", help="Address to listen on; 0.0.0.0 for all.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", metavar="PORT", help="TCP port; 0 for any.", min=0, max=65535)
+    ] = DEFAULT_PORT,
+    aet: OurAETitle = DEFAULT_CALLING,
+    require_called_aet: Annotated[
+        bool,
+        typer.Option("--require-called-aet", help="Reject who calls another AE title than ours."),
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="DIR",
+            help=f"Folder for what is received.  [default: {DEFAULT_OUTPUT}]",
+            file_okay=False,
+            show_default=False,
+        ),
+    ] = None,
+    discard: Annotated[bool, typer.Option("--discard", help="Receive, and keep nothing.")] = False,
+    max_pdu: MaxPDU = DEFAULT_MAX_PDU,
+    max_associations: Annotated[
+        int,
+        typer.Option(
+            "--max-associations", metavar="N", help="How many may be open at once.", min=1
+        ),
+    ] = 100,
+    artim: Annotated[
+        float,
+        typer.Option(
+            "--artim",
+            metavar="SECONDS",
+            help="How long to wait for an A-ASSOCIATE-RQ, and for a peer to close.",
+            callback=_checked(check_seconds),
+        ),
+    ] = 30.0,
+    idle: Annotated[
+        float,
+        typer.Option(
+            "--idle",
+            metavar="SECONDS",
+            help="How long an association may do nothing.",
+            callback=_checked(check_seconds),
+        ),
+    ] = 300.0,
+    verbose: Verbose = False,
+) -> None:
+    """Receive DICOM files (C-STORE), and answer C-ECHO.
+
+    Prints "listening on HOST:PORT" when it is ready. Ctrl-C (SIGINT) and SIGTERM end it within
+    seconds and with status 0: what is open is aborted, and no part of a file is left behind.
+
+    \b
+    dul-fsm listen --output study
+    dul-fsm listen --host 0.0.0.0 --port 104 -aet ARCHIVE --require-called-aet
+    dul-fsm listen --port 0 --discard
+    """
+    if discard and output is not None:
+        raise typer.BadParameter("--output and --discard exclude each other")
+    from dul_fsm.cli.listen import listen
+    from dul_fsm.timers import TimeLimits
+
+    raise typer.Exit(
+        listen(
+            None if discard else output or DEFAULT_OUTPUT,
+            host,
+            port,
+            ae_title=aet,
+            require_called_ae_title=require_called_aet,
+            maximum_length=max_pdu,
+            max_associations=max_associations,
+            time_limits=TimeLimits(artim=artim, idle=idle),
+            verbose=verbose,
+        )
+    )
+
+
+class Form(StrEnum):
+    """The forms of the table."""
+
+    text = "text"
+    csv = "csv"
+    markdown = "markdown"
+    mermaid = "mermaid"
+
+
+@app.command("table")
+def _table(
+    form: Annotated[
+        Form, typer.Option("--format", help="How to print it.", case_sensitive=False)
+    ] = Form.text,
+) -> None:
+    """Print the state table, PS3.8 Table 9-10.
+
+    It is made from the table that the machine runs.
+
+    \b
+    dul-fsm table                       to read, 100 columns wide
+    dul-fsm table --format csv          event,state,action,next_states; N/A where it is blank
+    dul-fsm table --format mermaid      a state diagram
+    """
+    from dul_fsm.fsm.render import FORMS
+
+    print(FORMS[form.value](), end="")

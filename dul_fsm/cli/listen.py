@@ -1,0 +1,137 @@
+"""`dul-fsm listen`: answer C-ECHO, and receive what is sent by C-STORE."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Event
+
+from dul_fsm.cli.explain import fail, printable, with_names
+from dul_fsm.cli.log import Log
+from dul_fsm.cli.options import DEFAULT_PORT
+from dul_fsm.cli.watch import observer
+from dul_fsm.files import StudyFolder
+from dul_fsm.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dul_fsm.scp.server import serve
+from dul_fsm.scp.storage import (
+    DiscardHandler,
+    NotStored,
+    Opened,
+    StorageEvent,
+    StorageHandler,
+    Stored,
+)
+from dul_fsm.timers import TimeLimits
+
+
+def listen(
+    output: Path | None,
+    host: str,
+    port: int,
+    *,
+    ae_title: str,
+    require_called_ae_title: bool,
+    maximum_length: int,
+    max_associations: int,
+    time_limits: TimeLimits,
+    verbose: bool,
+) -> int:
+    """Serve until a signal comes; the exit status. Without `output` what comes is discarded."""
+    folder: StudyFolder | None = None
+    if output is not None:
+        try:
+            folder = StudyFolder(
+                output,
+                implementation_class_uid=IMPLEMENTATION_CLASS_UID,
+                implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+            )
+        except OSError as error:
+            fail(f"cannot store into {output}: {with_names(str(error))}")
+            return 1
+
+    with _signals() as wait, Log() as log:
+
+        def make_handler() -> DiscardHandler:
+            return DiscardHandler(tell) if folder is None else StorageHandler(folder, tell)
+
+        def tell(event: StorageEvent) -> None:
+            log.line(printable(in_words(event)))
+
+        def report(error: BaseException) -> None:
+            log.line(f"error: {with_names(str(error))}")
+
+        try:
+            server = serve(
+                make_handler,
+                host=host,
+                port=port,
+                ae_title=ae_title,
+                require_called_ae_title=require_called_ae_title,
+                maximum_length=maximum_length,
+                max_associations=max_associations,
+                time_limits=time_limits,
+                report=report,
+                observer=observer(verbose, log.line),
+            )
+        except OSError as error:
+            fail(f"cannot listen on {host}:{port}: {with_names(str(error))}{_hint(error, port)}")
+            return 1
+        with server:
+            print(f"listening on {server.address}", flush=True)
+            log.line("discarding what is received" if output is None else f"storing into {output}")
+            wait()
+            log.line("ending")
+    return 0
+
+
+def _hint(error: OSError, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return " (choose another port with --port, 0 for any)"
+    if error.errno == errno.EACCES and port < 1024:
+        return f" (ports below 1024 need a privilege; the other DICOM port is {DEFAULT_PORT})"
+    return ""
+
+
+@contextmanager
+def _signals() -> Iterator[Callable[[], None]]:
+    """Hold SIGINT and SIGTERM back, for all threads, and give what waits for one of them.
+
+    A handler would run in the middle of whatever the main thread is doing, a lock held or not.
+    """
+    if sys.platform == "win32":  # which has no signal masks
+
+        def sleep() -> None:
+            with suppress(KeyboardInterrupt):
+                Event().wait()
+
+        yield sleep
+        return
+    ends = {signal.SIGINT, signal.SIGTERM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    try:
+        yield lambda: (signal.sigwait(ends), None)[1]
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def in_words(event: StorageEvent) -> str:
+    """A line for the log."""
+    who = f"{event.calling_ae_title} ({event.peer})"
+    match event:
+        case Opened():
+            return f"association from {who} to {event.called_ae_title}"
+        case Stored(path=None):
+            return f"received from {who}: {event.sop_instance_uid}, {event.length} bytes"
+        case Stored():
+            return f"stored from {who}: {event.path}"
+        case NotStored():
+            return f"not stored from {who}: {event.sop_instance_uid!r}: {event.reason}"
+        case _:
+            counts = f"{event.stored} stored"
+            counts += f", {event.not_stored} not stored" if event.not_stored else ""
+            to = f" to {event.called_ae_title}" if event.how == "rejected" else ""
+            return f"association from {who}{to} {event.how}; {counts}"
