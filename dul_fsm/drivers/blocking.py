@@ -213,7 +213,7 @@ class BlockingDriver:
             if transport is None:
                 raise ConnectionError("it was never opened")
             count = transport.receive_into(association.receive_buffer(), seconds)
-            end = "" if count else "the connection was closed"
+            end = "" if count else self._broken or "the connection was closed"
         except TimeoutError:
             count, end = 0, self._broken
         except OSError as error:
