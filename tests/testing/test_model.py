@@ -14,7 +14,8 @@ from dul_fsm.fsm.machine import compile_machine
 from dul_fsm.fsm.table import Table
 from dul_fsm.testing.ladder import MAXIMUM_WIDTH
 from dul_fsm.testing.ladder_run import Move, draw
-from dul_fsm.testing.model import HOSTILE, Counterexample, Model, Monitor, Report, Side, main
+from dul_fsm.testing.model import HOSTILE, Counterexample, Model, Report, main
+from dul_fsm.testing.model_side import Monitor, Side
 from dul_fsm.upper_layer import UpperLayer, protocol
 
 # The table as it is ------------------------------------------------------------------------------
