@@ -3,6 +3,10 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Of `make fuzz`, for each target.
+SECONDS ?= 60
+# Of `make mutants`: a folder or a module, all of them if empty.
+MODULE ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,12 +14,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check venv clean
+.PHONY: help demo test check prove fuzz mutants venv clean
 
 help:
 	@echo 'make demo    run the whole SCU-SCP ladder on a real image'
 	@echo 'make test    run all tests; interop tests too, where DCMTK and tshark are installed'
 	@echo 'make check   lint, format, types and the import rules'
+	@echo 'make prove   check the state machine: cells, model, properties, simulation, torture'
+	@echo 'make fuzz    coverage-guided fuzzing; SECONDS=n of each target'
+	@echo 'make mutants mutation testing, about an hour; MODULE=dul_fsm/fsm for a part'
 	@echo 'make venv    only set up .venv'
 	@echo 'make clean   remove .venv, caches and what was built'
 
@@ -30,6 +37,17 @@ check: $(STAMP)
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy --strict
 	$(BIN)/lint-imports
+
+prove: $(STAMP)
+	$(BIN)/python -m tests.prove $(ARGS)
+
+fuzz: $(STAMP)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cli,dev,fuzz]'
+	$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS) $(ARGS)
+
+mutants: $(STAMP)
+	$(BIN)/python -m tests.mutation.run $(MODULE) $(ARGS)
 
 venv: $(STAMP)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -64,9 +65,14 @@ class _Connection:
     def stranger(self) -> bool:
         return not self.admitted or self.association.ended
 
+    def close(self) -> None:
+        # A transport never raises here by its contract; one that does costs nobody else anything.
+        with suppress(OSError):
+            self.transport.close()
+
     def abort(self, text: str, patience: float) -> None:
         if self.driver is None or self.stranger:
-            self.transport.close()
+            self.close()
         else:
             self.driver.abort(text, patience)
 
@@ -192,19 +198,19 @@ class Server:
         )
         with self._lock:
             if self._closing.is_set():
-                transport.close()
+                connection.close()
                 return
             strangers = [c for c in self._connections if c.stranger and not c.dropped]
             self._connections.append(connection)
             if len(strangers) >= MAX_STRANGERS:
                 strangers[0].dropped = True
-                strangers[0].transport.close()
+                strangers[0].close()
             try:
                 # Under the lock: `close` may only meet threads that run.
                 connection.thread.start()
             except RuntimeError as error:  # no more threads to be had: the others go on
                 self._connections.remove(connection)
-                transport.close()
+                connection.close()
                 self._report(error)
 
     def _admit(self, connection: _Connection, request: AAssociateRQ) -> Reject | None:
@@ -239,12 +245,12 @@ class Server:
             try:
                 driver.run(lambda: False)
             finally:
-                connection.transport.close()
+                connection.close()
                 driver.perform(performer.close())
         except Exception as error:
             self._report(error)
         finally:
-            connection.transport.close()
+            connection.close()
             with self._lock:
                 self._connections.remove(connection)
 
@@ -268,7 +274,7 @@ class Server:
             connection.abort("the server stops", max(0.0, by - time.monotonic()))
         self._join(connections, by)
         for connection in connections:
-            connection.transport.close()
+            connection.close()
         self._join(connections, time.monotonic() + STOP_PATIENCE)
         if self._acceptor is not threading.current_thread():
             self._acceptor.join(STOP_PATIENCE)

@@ -148,9 +148,12 @@ class SimulatedEnd:
 
     def _turn(self, now: float) -> bool:
         """In the middle of an operation: as `BlockingDriver._turn`."""
+        sent = False
+        while self.connected and self._send(now)[0]:
+            sent = True
         event = self._next_event()
         if event is None:
-            return self._move(now)
+            return self._move(now) or sent
         while event is not None:
             if isinstance(event, RequestReceived | ReleaseRequested):
                 self._deferred.append(event)
@@ -356,6 +359,7 @@ class SimulatedEnd:
         """Request the release, if that can be done."""
         if self.association.established and self._ending != "released":
             self._ending = "released"
+            self._script.clear()
             self._note("release request", called=True)
             self.association.send_release_request(self._clock())
 

@@ -231,7 +231,8 @@ def check_book(book: Book) -> list[str]:
                 f"image {uid}: changed, {len(invocation.data)} bytes sent, "
                 f"{[len(kept) for kept in committed]} kept"
             )
-        if invocation.final and not invocation.performed and invocation.operation.outcome == "ok":
+        failed = invocation.tortured or invocation.operation.outcome != "ok"
+        if invocation.final and not invocation.performed and not failed:
             problems.append(f"{uid}: answered and never performed")
     if book.sinks:
         problems.append(f"{len(book.sinks)} sinks were neither committed nor discarded")

@@ -46,7 +46,7 @@ class Operation:
     """Pending responses after which a C-FIND is cancelled."""
     outcome: str = "ok"
     """What the performer does: "ok", "status", "raises", "aborts", "no room" (in the sink,
-    half-way), "no sink" (it cannot be opened), "no commit" (no room when the file gets its name)."""
+    half-way), "no sink" (it cannot be opened), "no commit" (no room for the whole)."""
     think: float = 0.0
     """Seconds before its user invokes it."""
     work: float = 0.0
@@ -332,7 +332,7 @@ def _place(rng: random.Random) -> tuple[int, State | None]:
 
 
 def _fault(rng: random.Random, side: int, state: State | None) -> Fault:
-    kind = rng.choices(_KINDS, (20, 13, 10, 16, 16, 15, 10))[0]
+    kind = rng.choices(_KINDS, (20, 13, 10, 16, 26, 15, 8))[0]
     if state is State.Sta4:
         kind = rng.choice(("abort", "jump"))  # nothing else can happen to a connection not open
     count, steps = 0, False

@@ -19,6 +19,7 @@ from dul_fsm.testing.simulation.monitor import Monitor, check_book
 from dul_fsm.testing.simulation.plan import FOREVER, HOSTILE, Fault, Plan, make_plan
 from dul_fsm.testing.simulation.users import Book
 from dul_fsm.testing.simulation.wire import Wire
+from dul_fsm.testing.torture import Fuse
 from dul_fsm.timers import TimeLimits
 
 MOST_STEPS: Final = 100_000
@@ -52,10 +53,10 @@ def simulate(seed: int, ladder: Ladder | None = None) -> Result:
     return run(make_plan(seed), ladder)
 
 
-def run(plan: Plan, ladder: Ladder | None = None) -> Result:
-    """Run a session; see `simulate`."""
+def run(plan: Plan, ladder: Ladder | None = None, fuse: Fuse | None = None) -> Result:
+    """Run a session; see `simulate`. `fuse`: something more that fails, see `torture`."""
     result = Result(plan.seed, plan)
-    session = _Session(plan, result, ladder)
+    session = _Session(plan, result, ladder, fuse or Fuse("send", 0))
     try:
         session.run()
     except Exception as error:
@@ -68,7 +69,8 @@ def run(plan: Plan, ladder: Ladder | None = None) -> Result:
 
 
 class _Session:
-    def __init__(self, plan: Plan, result: Result, ladder: Ladder | None) -> None:
+    def __init__(self, plan: Plan, result: Result, ladder: Ladder | None, fuse: Fuse) -> None:
+        self._fuse = fuse
         self._plan = plan
         self._result = result
         self._ladder = ladder
@@ -77,11 +79,11 @@ class _Session:
         self._connect_at: float | None = None
         self._faults = list(plan.faults)
         self._hostile = False
-        book = Book(plan.seed)
+        book = Book(plan.seed, fuse)
         self._book = book
         self._monitors = [Monitor(side, result.problems, result.tally) for side in (0, 1)]
         self._monitors[1].peer_maximum = plan.requestor.maximum_length
-        self._wire = Wire(plan, self._rng, self._seen)
+        self._wire = Wire(plan, self._rng, self._seen, fuse)
         self._ends = [
             SimulatedEnd(
                 side,
@@ -111,13 +113,16 @@ class _Session:
 
     def run(self) -> None:
         """All of it."""
-        result, first, second = self._result, *self._ends
+        result, fuse, first, second = self._result, self._fuse, *self._ends
         idle, before = 0, (0, 0.0, first.association.state, second.association.state)
         while not result.problems:
             if result.steps >= MOST_STEPS or self._now > MOST_SECONDS:
                 result.problems.append("the session does not end")
             result.steps += 1
             self._strike()
+            if fuse.blows("clock"):
+                self._note("the clock jumps to the next deadline")
+                self._now = min(self._deadlines(), default=self._now)
             one, other = (first, second) if self._rng.random() < 0.5 else (second, first)
             moved = self._step(one) or self._step(other)
             after = (
@@ -146,6 +151,10 @@ class _Session:
                 end.monitor.check(end.association, end.connected, self._now)
         return True
 
+    def _deadlines(self) -> list[float]:
+        deadlines = (end.association.deadline for end in self._ends)
+        return [max(self._now, deadline) for deadline in deadlines if deadline is not None]
+
     def _pass_time(self) -> bool:
         times = [time for time in (end.next() for end in self._ends) if time is not None]
         if self._connect_at is not None:
@@ -167,7 +176,7 @@ class _Session:
         requestor, acceptor = self._ends
         if requestor.association.state is not State.Sta4:
             return  # given up
-        if self._plan.connect == "refused":
+        if self._plan.connect == "refused" or self._fuse.blows("open"):
             self._note("the connection is refused")
             requestor.refused("cannot connect: nobody listens")
             return
@@ -249,7 +258,7 @@ class _Session:
             requestor.monitor.blame(acceptor.monitor)
             acceptor.monitor.blame(requestor.monitor)
         self._count()
-        if not self._plan.faults and self._undisturbed():
+        if not self._plan.faults and not self._fuse.blown and self._undisturbed():
             self._check_undisturbed()
 
     def _undisturbed(self) -> bool:

@@ -23,6 +23,7 @@ from dul_fsm.services.handler import AbortAssociation, Accept, Handler, Matches,
 from dul_fsm.services.performer import Call
 from dul_fsm.services.sop_classes import PATIENT_ROOT_FIND, VERIFICATION, choose_any, is_storage
 from dul_fsm.testing.simulation.plan import Operation, Part, Plan
+from dul_fsm.testing.torture import Fuse
 
 CT_IMAGE: Final = "1.2.840.10008.5.1.4.1.1.2"
 _PIXELS: Final = random.Random(1).randbytes(1 << 18)
@@ -72,6 +73,8 @@ class Invocation:
     final: list[int] = field(default_factory=list)
     """Statuses of final responses, as they came back."""
     cancelled: bool = False
+    tortured: bool = False
+    """Performing it has failed otherwise than planned."""
 
     def matches(self) -> list[bytes]:
         """What a C-FIND finds."""
@@ -81,7 +84,9 @@ class Invocation:
 class Book:
     """Every operation of a session."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, fuse: Fuse) -> None:
+        self.fuse = fuse
+        """Blows at a callback or in a sink, if that is where it is."""
         self.invocations: dict[tuple[int, int], Invocation] = {}
         """By invoking side and Message ID."""
         self.sinks: list[Sink] = []
@@ -129,6 +134,9 @@ class ImageSink:
     def write(self, fragment: memoryview, /) -> None:
         """See `Sink.write`."""
         self._kept += fragment
+        if self._book.fuse.blows("sink write"):
+            self._invocation.tortured = True
+            raise OSError(errno.ENOSPC, "the fuse has blown")
         if (
             self._invocation.operation.outcome == "no room"
             and len(self._kept) > len(self._invocation.data) // 2
@@ -179,6 +187,7 @@ class SimulatedHandler(Handler):
 
     def associate_requested(self, request: AAssociateRQ) -> Accept | Reject:
         """See `Handler.associate_requested`."""
+        self._pass(None)
         match self._plan.association:
             case "reject":
                 return Reject(*((1, 1, 1), (1, 1, 7), (2, 3, 2))[self._plan.seed % 3])
@@ -193,6 +202,7 @@ class SimulatedHandler(Handler):
         invocation = self._of(message)
         if invocation is None or invocation.operation.kind != "store":
             return Memory()
+        self._pass(invocation)
         if invocation.operation.outcome == "no sink":
             raise OSError(errno.ENOSPC, "no room")
         return ImageSink(self._book, invocation)
@@ -232,7 +242,15 @@ class SimulatedHandler(Handler):
         invocation = self._of(message)
         if invocation is not None:
             invocation.performed += 1
+        self._pass(invocation)
         return invocation
+
+    def _pass(self, invocation: Invocation | None) -> None:
+        """A callback was called."""
+        if self._book.fuse.blows("callback"):
+            if invocation is not None:
+                invocation.tortured = True
+            raise Failed("the fuse has blown")
 
     def _decide(self, invocation: Invocation | None) -> int:
         if invocation is None:
@@ -263,6 +281,7 @@ class SimulatedHandler(Handler):
 
     def _tell(self, what: str) -> None:
         self.told.append(what)
+        self._pass(None)
         if self._part.callbacks == "raise":
             raise Failed(what)
 
@@ -285,6 +304,8 @@ def expected(invocation: Invocation) -> frozenset[int]:
             statuses = set()
         case _:
             statuses = {int(status.OUT_OF_RESOURCES)}
+    if invocation.tortured:
+        statuses |= {int(status.PROCESSING_FAILURE), int(status.OUT_OF_RESOURCES)}
     if invocation.cancelled:
         statuses.add(int(status.CANCEL))
     return frozenset(statuses)

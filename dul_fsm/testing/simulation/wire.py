@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from dul_fsm.testing.simulation.plan import FOREVER, Plan
+from dul_fsm.testing.torture import Fuse
 from dul_fsm.upper_layer import Buffer
 
 _HEADER: Final = 6
@@ -113,8 +114,10 @@ class Wire:
         plan: Plan,
         rng: random.Random,
         seen: Callable[[int, int, int], None],
+        fuse: Fuse,
     ) -> None:
         """`seen(side, type, length)` is told of each PDU that leaves a side."""
+        self._fuse = fuse
         self._plan = plan
         self._rng = rng
         self.streams = (
@@ -135,6 +138,9 @@ class Wire:
         room = min(self._plan.capacity - stream.under_way, self._plan.max_send)
         if room <= 0:
             return None
+        if self._fuse.blows("send"):
+            self.cut(lose=True)
+            raise BrokenPipeError("the fuse has blown")
         if stream.abandoned:
             # What the peer's closed end answers comes too late for the first bytes.
             stream.ended = True
@@ -158,6 +164,9 @@ class Wire:
         count = stream.take(view[: self._plan.max_receive], now)
         self.moved += count
         if count:
+            if self._fuse.blows("receive"):
+                self.cut(lose=True)
+                raise ConnectionResetError("the fuse has blown")
             return count
         if stream.next is not None:
             return None
