@@ -46,7 +46,7 @@ def test_link_of_the_readme_leads_somewhere(target: str) -> None:
 
 
 def test_proof_of_the_readme_has_the_lines_that_make_prove_prints() -> None:
-    table = README.split("what was checked", 1)[1].split("```", 1)[0].splitlines()[1:]
+    table = README.split("\nwhat was checked", 1)[1].split("```", 1)[0].splitlines()[1:]
     rows = checks(DEFAULT_SEEDS)
     assert [row[: WIDTHS[0]].strip() for row in table] == [check.what for check in rows]
     assert all(row.endswith("holds") for row in table)
