@@ -251,7 +251,8 @@ def store(
 
     A file during which the association is lost has failed; the files after it go over a new
     association, up to `reconnects` times with no file stored in between. Closing the iterator
-    aborts the association. The other parameters are those of `associate`. Raises `ValueError` for an AE title that is none.
+    aborts the association. The other parameters are those of `associate`. Raises `ValueError` for
+    an AE title that is none.
     """
 
     def connect(contexts: tuple[tuple[str, tuple[str, ...]], ...]) -> SCUAssociation:
