@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
@@ -22,6 +22,7 @@ from dul_fsm.cli.options import (
     check_maximum_length,
     check_seconds,
 )
+from dul_fsm.cli.tls import TLSOptions
 
 app = typer.Typer(
     epilog="Exit status: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.",
@@ -95,6 +96,63 @@ Verbose: TypeAlias = Annotated[
         "-v", "--verbose", help="Print each step of the protocol machine and each PDU sent."
     ),
 ]
+UseTLS: TypeAlias = Annotated[bool, typer.Option("--tls", help="Use TLS.")]
+
+
+def _file(*names: str, help: str) -> Any:
+    return typer.Option(*names, metavar="FILE", help=help, exists=True, show_default=False)
+
+
+Cert: TypeAlias = Annotated[
+    Path | None, _file("--cert", help="TLS: our certificate, with its chain (PEM).")
+]
+Key: TypeAlias = Annotated[
+    Path | None, _file("--key", help="TLS: its key (PEM), if it is not in the same file.")
+]
+PeersCA: TypeAlias = Annotated[
+    Path | None,
+    _file("--ca", help="TLS: the CAs that sign the peer's certificate (PEM); else the system's."),
+]
+ClientsCA: TypeAlias = Annotated[
+    Path | None,
+    _file(
+        "--ca",
+        help="TLS: the CAs that sign clients' certificates (PEM); without it clients need none.",
+    ),
+]
+
+
+class Profile(StrEnum):
+    """The TLS profiles that are spoken."""
+
+    b12 = "B.12"
+    b13 = "B.13"
+
+
+TLSProfile: TypeAlias = Annotated[
+    Profile,
+    typer.Option(
+        "--tls-profile",
+        help="TLS: section of PS3.15; B.12: BCP 195, B.13: Modified BCP 195.",
+        case_sensitive=False,
+    ),
+]
+
+
+def _tls(
+    tls: bool, cert: Path | None, key: Path | None, ca: Path | None, profile: Profile
+) -> TLSOptions | None:
+    """What the TLS options say; those that say nothing together are wrong usage."""
+    given = {"--cert": cert, "--key": key, "--ca": ca}
+    if not tls:
+        for name, value in given.items():
+            if value is not None:
+                raise typer.BadParameter(f"{name} goes with --tls")
+        return None
+    if key is not None and cert is None:
+        raise typer.BadParameter("--key goes with --cert")
+    return TLSOptions(profile.value, cert, key, ca)
+
 
 DEFAULT_MAX_PDU = 131072
 
@@ -136,6 +194,11 @@ def _echo(
     repeat: Annotated[
         int, typer.Option("--repeat", metavar="N", help="How many C-ECHOs to send.", min=1)
     ] = 1,
+    tls: UseTLS = False,
+    cert: Cert = None,
+    key: Key = None,
+    ca: PeersCA = None,
+    tls_profile: TLSProfile = Profile.b12,
     verbose: Verbose = False,
 ) -> None:
     """Verify that a peer answers (C-ECHO), and how fast.
@@ -143,6 +206,7 @@ def _echo(
     \b
     dul-fsm echo 127.0.0.1 11112
     dul-fsm echo pacs.example.org 104 -aet WORKSTATION -aec PACS --repeat 10
+    dul-fsm echo pacs.example.org 2762 --tls --ca ca.pem --cert me.pem --key me.key
     """
     from dul_fsm.cli.echo import echo
 
@@ -153,6 +217,7 @@ def _echo(
             calling_ae_title=aet,
             called_ae_title=aec,
             repeat=repeat,
+            tls=_tls(tls, cert, key, ca, tls_profile),
             verbose=verbose,
         )
     )
@@ -174,6 +239,11 @@ def _store(
     aet: OurAETitle = DEFAULT_CALLING,
     aec: PeersAETitle = DEFAULT_CALLED,
     max_pdu: MaxPDU = DEFAULT_MAX_PDU,
+    tls: UseTLS = False,
+    cert: Cert = None,
+    key: Key = None,
+    ca: PeersCA = None,
+    tls_profile: TLSProfile = Profile.b12,
     verbose: Verbose = False,
 ) -> None:
     """Send DICOM files to a peer (C-STORE).
@@ -185,6 +255,7 @@ def _store(
     \b
     dul-fsm store 127.0.0.1 11112 image.dcm
     dul-fsm store pacs.example.org 104 study/ more/ -aet WORKSTATION -aec PACS
+    dul-fsm store pacs.example.org 2762 study/ --tls --ca ca.pem --cert me.pem --key me.key
     """
     from dul_fsm.cli.store import store_files
 
@@ -196,6 +267,7 @@ def _store(
             calling_ae_title=aet,
             called_ae_title=aec,
             maximum_length=max_pdu,
+            tls=_tls(tls, cert, key, ca, tls_profile),
             verbose=verbose,
         )
     )
@@ -250,6 +322,11 @@ def _listen(
             callback=_checked(check_seconds),
         ),
     ] = 300.0,
+    tls: UseTLS = False,
+    cert: Cert = None,
+    key: Key = None,
+    ca: ClientsCA = None,
+    tls_profile: TLSProfile = Profile.b12,
     verbose: Verbose = False,
 ) -> None:
     """Receive DICOM files (C-STORE), and answer C-ECHO.
@@ -261,9 +338,12 @@ def _listen(
     dul-fsm listen --output study
     dul-fsm listen --host 0.0.0.0 --port 104 -aet ARCHIVE --require-called-aet
     dul-fsm listen --port 0 --discard
+    dul-fsm listen --port 2762 --tls --cert me.pem --key me.key --ca ca.pem
     """
     if discard and output is not None:
         raise typer.BadParameter("--output and --discard exclude each other")
+    if tls and cert is None:
+        raise typer.BadParameter("--tls needs --cert: what shall clients be shown?")
     from dul_fsm.cli.listen import listen
     from dul_fsm.timers import TimeLimits
 
@@ -277,6 +357,7 @@ def _listen(
             maximum_length=max_pdu,
             max_associations=max_associations,
             time_limits=TimeLimits(artim=artim, idle=idle),
+            tls=_tls(tls, cert, key, ca, tls_profile),
             verbose=verbose,
         )
     )

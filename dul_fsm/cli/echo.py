@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from time import perf_counter
 
-from dul_fsm.cli.explain import explain, fail
+from dul_fsm.cli.explain import explain, fail, with_names
 from dul_fsm.cli.options import INTERRUPTED
+from dul_fsm.cli.tls import TLSOptions, connector
 from dul_fsm.cli.watch import observer
 from dul_fsm.dimse import describe
 from dul_fsm.errors import DULError
@@ -19,15 +20,20 @@ def echo(
     calling_ae_title: str,
     called_ae_title: str,
     repeat: int,
+    tls: TLSOptions | None,
     verbose: bool,
 ) -> int:
     """Associate, send the C-ECHOs, release, and print how it went; the exit status."""
+    try:
+        peer = connector(host, port, tls)
+    except (OSError, ValueError) as error:
+        fail(f"TLS: {with_names(str(error))}")
+        return 1
     times: list[float] = []  # milliseconds
     failures = 0
     try:
         with associate(
-            host,
-            port,
+            peer,
             calling_ae_title=calling_ae_title,
             called_ae_title=called_ae_title,
             observer=observer(verbose),

@@ -41,6 +41,14 @@ _TIMED_OUT = {
 
 # What the words in the text of a failure are a hint at; the first that is found counts.
 _WORDS = (
+    ("may not speak TLS", "is it the peer's TLS port? It may answer without --tls"),
+    ("does not speak TLS", "is it the peer's TLS port? It may answer without --tls"),
+    ("asks for a certificate", "give one that the peer trusts with --cert and --key"),
+    ("refuses the TLS connection", "give a certificate that the peer trusts with --cert and --key"),
+    ("Hostname mismatch", "call the peer by the name in its certificate"),
+    ("IP address mismatch", "call the peer by the name in its certificate"),
+    ("certificate is not accepted", "give the CA that signs the peer's certificate with --ca"),
+    ("15H is not the type of a PDU", "that is a TLS alert: give --tls"),
     ("refused", "nothing listens there: is the peer running, and is the port right?"),
     ("Name or service not known", "is the host name right?"),
     ("nodename nor servname", "is the host name right?"),

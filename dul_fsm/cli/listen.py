@@ -13,6 +13,7 @@ from threading import Event
 from dul_fsm.cli.explain import fail, printable, with_names
 from dul_fsm.cli.log import Log
 from dul_fsm.cli.options import DEFAULT_PORT
+from dul_fsm.cli.tls import TLSOptions, endpoint
 from dul_fsm.cli.watch import observer
 from dul_fsm.files import StudyFolder
 from dul_fsm.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -38,6 +39,7 @@ def listen(
     maximum_length: int,
     max_associations: int,
     time_limits: TimeLimits,
+    tls: TLSOptions | None,
     verbose: bool,
 ) -> int:
     """Serve until a signal comes; the exit status. Without `output` what comes is discarded."""
@@ -65,10 +67,14 @@ def listen(
             log.line(f"error: {with_names(str(error))}")
 
         try:
+            where = endpoint(host, port, tls, lambda text: log.line(printable(text)))
+        except (OSError, ValueError) as error:
+            fail(f"TLS: {with_names(str(error))}")
+            return 1
+        try:
             server = serve(
                 make_handler,
-                host=host,
-                port=port,
+                where,
                 ae_title=ae_title,
                 require_called_ae_title=require_called_ae_title,
                 maximum_length=maximum_length,
@@ -83,6 +89,8 @@ def listen(
         with server:
             print(f"listening on {server.address}", flush=True)
             log.line("discarding what is received" if output is None else f"storing into {output}")
+            if tls is not None and tls.ca is None:
+                log.line("TLS without --ca: clients need no certificate")
             wait()
             log.line("ending")
     return 0

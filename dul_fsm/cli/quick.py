@@ -21,6 +21,7 @@ class Echo(TypedDict):
     calling_ae_title: str
     called_ae_title: str
     repeat: int
+    tls: None
     verbose: bool
 
 
@@ -38,6 +39,7 @@ def parse_echo(arguments: Sequence[str]) -> Echo | None:
         calling_ae_title=DEFAULT_CALLING,
         called_ae_title=DEFAULT_CALLED,
         repeat=1,
+        tls=None,
         verbose=False,
     )
     positional: list[str] = []

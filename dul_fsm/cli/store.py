@@ -9,6 +9,7 @@ from time import perf_counter
 from dul_fsm.cli.explain import explain, fail, with_names
 from dul_fsm.cli.options import INTERRUPTED
 from dul_fsm.cli.progress import Progress
+from dul_fsm.cli.tls import TLSOptions, connector
 from dul_fsm.cli.watch import observer
 from dul_fsm.errors import AssociationError
 from dul_fsm.scu.store import FileResult, StorePlan, plan, store
@@ -22,9 +23,15 @@ def store_files(
     calling_ae_title: str,
     called_ae_title: str,
     maximum_length: int,
+    tls: TLSOptions | None,
     verbose: bool,
 ) -> int:
     """Plan, send, and print what became of each file; the exit status."""
+    try:
+        peer = connector(host, port, tls)
+    except (OSError, ValueError) as error:
+        fail(f"TLS: {with_names(str(error))}")
+        return 1
     try:
         planned = plan(paths)
     except KeyboardInterrupt:
@@ -39,8 +46,7 @@ def store_files(
     with Progress(planned.files) as progress:
         results = store(
             planned,
-            host,
-            port,
+            peer,
             calling_ae_title=calling_ae_title,
             called_ae_title=called_ae_title,
             maximum_length=maximum_length,

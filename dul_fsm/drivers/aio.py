@@ -20,7 +20,7 @@ from typing import Any
 from dul_fsm.association import Association
 from dul_fsm.drivers.loop import ABORT_PATIENCE, Calls, Loop
 from dul_fsm.errors import LocalProtocolError
-from dul_fsm.services.performer import Call, Performer, Steps
+from dul_fsm.services.performer import Performer, Steps
 from dul_fsm.transports.aio import AsyncTransport
 
 FAIR_SHARE = 0.005
@@ -32,7 +32,7 @@ async def _no_connector(timeout: float | None) -> AsyncTransport:
     raise ConnectionError("there is nothing to connect to")
 
 
-class AsyncDriver:
+class AsyncDriver(Loop):
     """Runs one association."""
 
     def __init__(
@@ -45,27 +45,25 @@ class AsyncDriver:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`transport` is open already (acceptor), or `connect` opens one, given seconds."""
-        self._clock = clock
-        self._sending = asyncio.Lock()
-        self._turn = asyncio.Lock()
-        self._runner: asyncio.Task[Any] | None = None  # the task that has the loop
-        self._matches: _Matches | None = None  # what a handler is being asked for
-        self.loop = Loop(
+        self._right = asyncio.Lock()  # to send
+        super().__init__(
             association,
             performer,
             transport=transport,
             connect=connect,
-            acquire=partial(_acquire, self._sending),
-            release=self._sending.release,
+            acquire=partial(_acquire, self._right),
+            release=self._right.release,
             clock=clock,
         )
-        """The loop, with what it has to show: `responses`, `end`."""
+        self._loop = asyncio.Lock()
+        self._runner: asyncio.Task[Any] | None = None  # the task that has the loop
+        self._matches: _Matches | None = None  # what a handler is being asked for
 
     async def run(self, until: Callable[[], bool]) -> None:
-        """See `Loop.run`. Raises `LocalProtocolError` when called by a handler, from within."""
+        """See `running`. Raises `LocalProtocolError` when called by a handler, from within."""
         self.check_outside()
-        async with self._turn:
-            await self._run(self.loop.run(until))
+        async with self._loop:
+            await self._run(until)
 
     def check_outside(self) -> None:
         """Raise `LocalProtocolError` when called from within the loop, by a handler."""
@@ -73,15 +71,16 @@ class AsyncDriver:
             raise LocalProtocolError("a handler cannot wait for the association that it serves")
 
     async def perform(self, steps: Steps) -> None:
-        """See `Loop.perform`."""
-        await self._execute(self.loop.perform(steps))
+        """Call what the performer yields, and tell it what came of it."""
+        await self._execute(self.performing(steps))
 
     async def abort(self, text: str, patience: float = ABORT_PATIENCE) -> None:
         """Abort, from any task: the A-ABORT leaves, or `patience` seconds pass.
 
         `settle` waits for what comes after it.
         """
-        await self._execute(self.loop.abort(text, self._clock() + patience))
+        self._association.send_abort(self._clock(), text)
+        await self._execute(self.sending(self._clock() + patience))
 
     async def settle(self, patience: float = ABORT_PATIENCE) -> bool:
         """Wait until the connection is gone, at most `patience` seconds; then close it.
@@ -92,34 +91,44 @@ class AsyncDriver:
         if self._runner is asyncio.current_task():
             return False
         by = self._clock() + patience
+        mine = False
         try:
-            if not await _acquire(self._turn, patience):
-                return False  # whoever has the loop finds out
-            try:
-                await self._run(self.loop.settle(by))
-            finally:
-                self._turn.release()
+            mine = await _acquire(self._loop, patience)
         finally:
-            self.loop.close()
+            if not mine:
+                self.close()  # whoever has the loop finds out
+        if not mine:
+            return False
+        try:
+            await self._run(_never, by)
+        finally:
+            self.close()
+            try:
+                await self._run(_never)  # ends at once: the transport is closed
+            finally:
+                self._loop.release()
         return True
 
-    async def _run(self, calls: Calls) -> None:
+    async def _run(self, until: Callable[[], bool], by: float | None = None) -> None:
         self._runner = asyncio.current_task()
         try:
-            await self._execute(calls)
+            await self._execute(self.running(until, by))
         finally:
             self._runner = None
 
     async def _execute(self, calls: Calls) -> None:
         """Call what the loop yields, await what that gives, and tell the loop what came of it."""
-        advance: Callable[[], Call] = partial(next, calls)
+        result: Any = None
+        failure: Exception | None = None
         now = asyncio.get_running_loop().time
         fair = now() + FAIR_SHARE
         while True:
             try:
-                call = advance()
+                call = calls.send(result) if failure is None else calls.throw(failure)
             except StopIteration:
                 return
+            finally:
+                result = failure = None  # an exception and its own frame would be a cycle
             try:
                 if now() > fair:
                     await asyncio.sleep(0)
@@ -130,19 +139,21 @@ class AsyncDriver:
                 if hasattr(result, "__aiter__"):
                     result = self._matches = _Matches(result)
             except Exception as error:
-                advance = partial(calls.throw, error)
+                failure = error
             except BaseException as error:
                 await self._interrupt(calls, error)
                 raise
-            else:
-                advance = partial(calls.send, result)
 
     async def _interrupt(self, calls: Calls, error: BaseException) -> None:
         """Cancelled, or as bad: let the loop and the handler's iterator clean up."""
         with suppress(type(error)):
             calls.throw(error)
-        if self._matches is not None:
+        if self._matches is not None and self._runner is asyncio.current_task():
             await self._matches.close()
+
+
+def _never() -> bool:
+    return False
 
 
 class _Matches:

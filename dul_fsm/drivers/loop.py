@@ -1,9 +1,11 @@
 """What every driver does, written once, without the waiting.
 
-`run` drains bytes out, obeys open and close, delivers events and asks for bytes until the deadline.
-It is a generator: it yields what may take time, as a call (to the transport, to a handler), and is
-sent what came of it. A blocking driver calls; an asyncio one awaits what the call gives.
-Between two yields nothing waits, and nobody else may touch the association.
+`running` drains bytes out, obeys open and close, delivers events and asks for bytes until the
+deadline. It is a generator: it yields what may take time, as a call (to the transport, to a
+handler), and is sent what came of it. A blocking driver calls; an asyncio one awaits what the call
+gives.
+Between two yields nobody else may touch the association, and nothing waits but the application's
+own data source.
 
 Not here: waiting, and who may run the loop when (`blocking`, `aio`); what the protocol wants
 (`association`).
@@ -13,16 +15,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 from dul_fsm.association import (
     Aborted,
     Association,
-    CloseTransport,
     DataReceived,
     Event,
-    OpenTransport,
     Rejected,
     Released,
     ReleaseRequested,
@@ -30,7 +31,7 @@ from dul_fsm.association import (
     ResponseReceived,
 )
 from dul_fsm.services.performer import Call, Performer, Steps
-from dul_fsm.upper_layer import Buffer
+from dul_fsm.upper_layer import Buffer, CloseTransport, OpenTransport
 
 End: TypeAlias = Rejected | Released | Aborted
 
@@ -75,23 +76,28 @@ class Loop:
         self._transport = transport
         self._connect = connect
         self._acquire = acquire
+        self._acquire_at_last = partial(acquire, None)
         self._release = release
         self._clock = clock
         self._broken = ""  # why nothing can be sent any more
-        self._deferred: deque[Event] = deque()
+        self._by: float | None = None  # when whoever runs the loop gives up
+        self._deferred: list[Event] = []  # rarely more than one
         self.responses: deque[ResponseReceived] = deque()
         """Responses that nobody has taken yet."""
         self.end: End | None = None
         """How the association ended, once it has."""
 
-    def run(self, until: Callable[[], bool], by: float | None = None) -> Calls:
+    # The loop -----------------------------------------------------------------------------------
+
+    def running(self, until: Callable[[], bool], by: float | None = None) -> Calls:
         """Move bytes and deliver events until `until` says so, or `by`, or all is over.
 
         What the application's own data source raises comes out of here; the association is
         aborted then.
         """
+        self._by = by
         while not until() and (by is None or self._clock() < by):
-            event = self._deferred.popleft() if self._deferred else self._association.next_event()
+            event = self._deferred.pop(0) if self._deferred else self._association.next_event()
             if event is not None:
                 yield from self._deliver(event)
             elif (yield from self._send(by)):
@@ -102,23 +108,18 @@ class Loop:
                 yield from self._receive(self._seconds(by))
         return True
 
-    def abort(self, text: str, by: float) -> Calls:
-        """Abort: the A-ABORT leaves, or it is `by`."""
-        self._association.send_abort(self._clock(), text)
+    def sending(self, by: float) -> Calls:
+        """Send what is due, the A-ABORT for one, until that has left or it is `by`."""
         while (yield from self._send(by)) and self._clock() < by:
             pass
         return True
 
-    def settle(self, by: float) -> Calls:
-        """Run until the connection is gone, until `by` at the latest; then close it."""
-        yield from self.run(lambda: False, by)
-        self.close()
-        return (yield from self.run(lambda: False))  # ends at once: the transport is closed
-
     def close(self) -> None:
         """Close the transport."""
         if self._transport is not None:
-            self._transport.close()
+            # It never raises; one that does all the same must not keep an end from being told.
+            with suppress(OSError):
+                self._transport.close()
 
     def _seconds(self, by: float | None) -> float | None:
         """Seconds until something must happen, at `by` at the latest."""
@@ -139,25 +140,26 @@ class Loop:
         else:
             if isinstance(event, End):
                 self.end = event
-            yield from self.perform(self._performer.perform(event))
+            yield from self.performing(self._performer.perform(event))
             if isinstance(event, ResponseReceived) and not self._association.ended:
                 self.responses.append(event)
         return True
 
-    def perform(self, steps: Steps) -> Calls:
+    def performing(self, steps: Steps) -> Calls:
         """Yield what the performer yields, and take a turn where it wants one."""
-        advance: Callable[[], Call | None] = partial(next, steps)
+        result: Any = None
+        failure: Exception | None = None
         while True:
             try:
-                call = advance()
+                call = steps.send(result) if failure is None else steps.throw(failure)
             except StopIteration:
                 return True
+            finally:
+                result = failure = None  # an exception and its own frame would be a cycle
             try:
                 result = (yield call) if call is not None else (yield from self._turn())
             except Exception as error:
-                advance = partial(steps.throw, error)
-            else:
-                advance = partial(steps.send, result)
+                failure = error
 
     def _turn(self) -> Calls:
         """In the middle of an operation: send what is due, and receive what is there.
@@ -166,7 +168,8 @@ class Loop:
         their turn, everything else is delivered at once. While one waits nothing more is read: a
         peer that does not keep to the negotiated window waits too, and fills no memory.
         """
-        while (yield from self._send(None)):
+        by = self._by
+        while (yield from self._send(by)) and (by is None or self._clock() < by):
             pass
         next_event = self._association.next_event
         event = next_event()
@@ -199,7 +202,10 @@ class Loop:
     def _send(self, by: float | None) -> Calls:
         """Give the transport what is due; False if nothing was."""
         association, clock = self._association, self._clock
-        if not (yield partial(self._acquire, None if by is None else max(0.0, by - clock()))):
+        acquire = self._acquire_at_last
+        if by is not None:
+            acquire = partial(self._acquire, max(0.0, by - clock()))
+        if not (yield acquire):
             self.close()  # whoever sends is stuck with a peer that does not take it
             return False
         try:
@@ -232,7 +238,7 @@ class Loop:
             if transport is None:
                 raise ConnectionError("it was never opened")
             count = yield partial(transport.receive_into, association.receive_buffer(), seconds)
-            end = "" if count else "the connection was closed"
+            end = "" if count else self._broken or "the connection was closed"
         except TimeoutError:
             count, end = 0, self._broken
         except OSError as error:

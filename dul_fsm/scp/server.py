@@ -22,15 +22,10 @@ from types import TracebackType
 
 from dul_fsm.association import Association
 from dul_fsm.drivers.blocking import BlockingDriver
-from dul_fsm.pdu import (
-    DEFAULT_MAXIMUM_LENGTH,
-    AAssociateRQ,
-    RejectReasonPresentation,
-    RejectReasonUser,
-    RejectResult,
-    RejectSource,
-)
+from dul_fsm.pdu import DEFAULT_MAXIMUM_LENGTH, AAssociateRQ
+from dul_fsm.services.admission import NO_ROOM, refuse
 from dul_fsm.services.handler import Handler, Reject
+from dul_fsm.services.peer_binding import PeerBinding
 from dul_fsm.services.performer import Performer
 from dul_fsm.timers import TimeLimits
 from dul_fsm.transports import TCP, Connector, Listener, ListenerClosed, Transport
@@ -85,6 +80,7 @@ def serve(
     port: int = 11112,
     ae_title: str = "DUL-FSM",
     require_called_ae_title: bool = False,
+    peer_binding: PeerBinding | None = None,
     maximum_length: int = DEFAULT_MAXIMUM_LENGTH,
     max_associations: int = DEFAULT_MAX_ASSOCIATIONS,
     time_limits: TimeLimits | None = None,
@@ -96,6 +92,8 @@ def serve(
     `handler` is called once for each connection and gives the object that serves it: a class, or
     a function. `endpoint`: where to listen; by default TCP on `host` and `port` (0: any free
     one). `require_called_ae_title`: reject who calls another AE title than `ae_title`.
+    `peer_binding`: reject who calls itself what its certificate may not, over a transport that
+    has a `peer_certificate`, as TLS has.
     `report` is told what a handler raised; its peer is told a status only.
 
     Raises `OSError` if it cannot listen there.
@@ -106,6 +104,7 @@ def serve(
         handler,
         ae_title=ae_title,
         require_called_ae_title=require_called_ae_title,
+        peer_binding=peer_binding,
         maximum_length=maximum_length,
         max_associations=max_associations,
         time_limits=time_limits,
@@ -124,6 +123,7 @@ class Server:
         *,
         ae_title: str,
         require_called_ae_title: bool,
+        peer_binding: PeerBinding | None,
         maximum_length: int,
         max_associations: int,
         time_limits: TimeLimits | None,
@@ -133,6 +133,7 @@ class Server:
         self._listener = listener
         self._handler = handler
         self._called_ae_title = ae_title if require_called_ae_title else None
+        self._peer_binding = peer_binding
         self._maximum_length = maximum_length
         self._max_associations = max_associations
         self._time_limits = time_limits
@@ -214,16 +215,18 @@ class Server:
                 self._report(error)
 
     def _admit(self, connection: _Connection, request: AAssociateRQ) -> Reject | None:
-        if self._called_ae_title is not None and request.called_ae_title != self._called_ae_title:
-            return Reject(reason=RejectReasonUser.CALLED_AE_TITLE_NOT_RECOGNIZED)
+        refused = refuse(
+            request,
+            called_ae_title=self._called_ae_title,
+            peer_binding=self._peer_binding,
+            certificate=getattr(connection.transport, "peer_certificate", None),
+        )
+        if refused is not None:
+            return refused
         with self._lock:
             others = sum(not c.stranger for c in self._connections)
             if self._closing.is_set() or others >= self._max_associations:
-                return Reject(
-                    RejectResult.REJECTED_TRANSIENT,
-                    RejectSource.SERVICE_PROVIDER_PRESENTATION,
-                    RejectReasonPresentation.LOCAL_LIMIT_EXCEEDED,
-                )
+                return NO_ROOM
             connection.admitted = True
         return None
 

@@ -15,36 +15,24 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 
-from dul_fsm.association import (
-    Aborted,
-    Association,
-    Message,
-    Origin,
-    Rejected,
-    Released,
-    ResponseReceived,
+from dul_fsm.association import Aborted, Association, Message, ResponseReceived
+from dul_fsm.dimse import Priority, SourceLike
+from dul_fsm.drivers.blocking import BlockingDriver
+from dul_fsm.drivers.requestor import (
+    DEFAULT_CALLED_AE_TITLE,
+    DEFAULT_CALLING_AE_TITLE,
+    Invocation,
+    Requestor,
+    endpoint_of,
+    failure,
 )
-from dul_fsm.dimse import CEchoRQ, CFindRQ, CStoreRQ, Priority, Request, SourceLike
-from dul_fsm.drivers.blocking import BlockingDriver, End
-from dul_fsm.errors import (
-    AssociationAborted,
-    AssociationError,
-    AssociationRejected,
-    AssociationReleased,
-    AssociationTimeout,
-    TransportFailed,
-)
-from dul_fsm.negotiation import AcceptedContext, ContextLike, build_request
-from dul_fsm.pdu import DEFAULT_MAXIMUM_LENGTH, AAssociateAC, UserIdentityRQ
+from dul_fsm.negotiation import ContextLike
+from dul_fsm.pdu import DEFAULT_MAXIMUM_LENGTH, UserIdentityRQ
 from dul_fsm.services.handler import Handler
-from dul_fsm.services.performer import Performer
 from dul_fsm.services.sop_classes import VERIFICATION
 from dul_fsm.timers import TimeLimits
-from dul_fsm.transports import TCP, Connector
+from dul_fsm.transports import Connector
 from dul_fsm.upper_layer import Observation
-
-DEFAULT_CALLING_AE_TITLE = "DUL-FSM"
-DEFAULT_CALLED_AE_TITLE = "ANY-SCP"
 
 
 def associate(
@@ -76,14 +64,8 @@ def associate(
     when no association comes about; `NegotiationError` or `ValueError` for a proposal that cannot
     be encoded.
     """
-    if isinstance(peer, str):
-        if port is None:
-            raise ValueError("a host needs a port: associate('127.0.0.1', 11112)")
-        peer = TCP(peer, port)
-    elif port is not None:
-        raise ValueError("a port goes with a host name, not with a connector")
     association = SCUAssociation(
-        peer,
+        endpoint_of(peer, port),
         handler or Handler(),
         Association(
             requestor=True,
@@ -108,14 +90,12 @@ def _contexts_of(files: Iterable[str | os.PathLike[str]]) -> list[ContextLike]:
     paths = list(files)
     if not paths:
         return []
-    from dul_fsm.files import read_part10  # an echo does not pay for it
+    from dul_fsm.files.contexts import contexts_of  # an echo does not pay for it
 
-    heads = [read_part10(path) for path in paths]
-    pairs = dict.fromkeys((head.sop_class_uid, head.transfer_syntax_uid) for head in heads)
-    return [(sop_class, (transfer_syntax,)) for sop_class, transfer_syntax in pairs]
+    return contexts_of(paths)
 
 
-class SCUAssociation:
+class SCUAssociation(Requestor):
     """An established association; get one from `associate`."""
 
     def __init__(
@@ -125,10 +105,8 @@ class SCUAssociation:
         association: Association,
         clock: Callable[[], float],
     ) -> None:
-        self._clock = clock
+        super().__init__(association, handler, clock)
         self._closed = False
-        self._association = association
-        self._performer = Performer(association, handler, clock)
         self._driver = BlockingDriver(
             association, self._performer, connect=connector.connect, clock=clock
         )
@@ -143,54 +121,24 @@ class SCUAssociation:
         user_identity: UserIdentityRQ | None,
     ) -> None:
         """Request the association and wait for the answer; `associate` has called this."""
-        association = self._association
-        request = build_request(
-            contexts,
-            called_ae_title=called_ae_title,
+        self._request(
+            contexts=contexts,
             calling_ae_title=calling_ae_title,
-            maximum_length=association.maximum_length,
+            called_ae_title=called_ae_title,
             roles=roles,
             user_identity=user_identity,
         )
-        association.send_associate_request(request, self._clock())
         try:
-            self._run(lambda: association.established)
+            self._run(lambda: self._association.established)
         except BaseException:
             self.abort("the association was given up")
             raise
-
-    # What was agreed ----------------------------------------------------------------------------
-
-    @property
-    def contexts(self) -> tuple[AcceptedContext, ...]:
-        """The accepted presentation contexts."""
-        return tuple(self._association.contexts.values())
-
-    @property
-    def answer(self) -> AAssociateAC:
-        """The A-ASSOCIATE-AC."""
-        answer = self._association.answer
-        if answer is None:
-            raise AssociationError("no association was established")
-        return answer
-
-    @property
-    def established(self) -> bool:
-        """Whether operations can be invoked."""
-        return self._association.established
-
-    def context_for(
-        self, sop_class_uid: str, transfer_syntax: str | None = None
-    ) -> AcceptedContext:
-        """The accepted context for a SOP Class; raises `ContextNotAccepted`."""
-        return self._association.context_for(sop_class_uid, transfer_syntax)
 
     # Operations ---------------------------------------------------------------------------------
 
     def c_echo(self) -> Message:
         """C-ECHO (PS3.7 §9.1.5); the response, with its status."""
-        context = self.context_for(VERIFICATION)
-        return self._invoke(context, CEchoRQ(VERIFICATION, self.next_message_id()))
+        return self._invoke(self._echo())
 
     def c_store(
         self,
@@ -206,14 +154,9 @@ class SCUAssociation:
         `data` is encoded in `transfer_syntax`: bytes-like, an iterable of bytes-like, or a
         `dimse.Source`. It leaves as it is, uncopied.
         """
-        context = self.context_for(sop_class_uid, transfer_syntax)
-        request = CStoreRQ(
-            affected_sop_class_uid=sop_class_uid,
-            message_id=self.next_message_id(),
-            priority=priority,
-            affected_sop_instance_uid=sop_instance_uid,
+        return self._invoke(
+            self._store(sop_class_uid, sop_instance_uid, transfer_syntax, data, priority)
         )
-        return self._invoke(context, request, data)
 
     def c_store_file(
         self, path: str | os.PathLike[str], *, priority: int = Priority.MEDIUM
@@ -243,13 +186,8 @@ class SCUAssociation:
         `identifier` is encoded in the transfer syntax of `context_for(sop_class_uid)`. Closing
         the iterator early sends a C-CANCEL and takes the final response.
         """
-        context = self.context_for(sop_class_uid)
-        request = CFindRQ(
-            affected_sop_class_uid=sop_class_uid,
-            message_id=self.next_message_id(),
-            priority=priority,
-        )
-        self._send_request(context, request, identifier)
+        invocation = self._find(sop_class_uid, identifier, priority)
+        self._send_request(invocation)
         done = False
         try:
             while not done:
@@ -259,31 +197,23 @@ class SCUAssociation:
         finally:
             if not done and self.established:
                 with self._driver.lock:
-                    self._association.send_cancel(context, request.message_id)
+                    self._association.send_cancel(invocation.context, invocation.request.message_id)
                 while not self._next_response().final:
                     pass
 
-    def next_message_id(self) -> int:
-        """A Message ID that is not in flight, 1 to 65535."""
-        return self._association.operations.next_message_id()
-
-    def _invoke(
-        self, context: AcceptedContext, request: Request, data: SourceLike | None = None
-    ) -> Message:
-        self._send_request(context, request, data)
+    def _invoke(self, invocation: Invocation) -> Message:
+        self._send_request(invocation)
         response = self._next_response()
         # An early answer does not end the sending: what `data` lends must be the caller's again.
         self._run(lambda: not self._association.sending)
         return response.message
 
-    def _send_request(
-        self, context: AcceptedContext, request: Request, data: SourceLike | None
-    ) -> None:
+    def _send_request(self, invocation: Invocation) -> None:
         self._driver.check_outside()
         if self._association.ended:
             self._run(lambda: False)
         with self._driver.lock:
-            self._association.send_request(context, request, data)
+            self._association.send_request(*invocation)
 
     def _next_response(self) -> ResponseReceived:
         responses = self._driver.responses
@@ -352,16 +282,3 @@ class SCUAssociation:
                 closed, self._closed = self._closed, True
             if not closed:
                 self._driver.perform(self._performer.close())
-
-
-def failure(end: End) -> AssociationError:
-    """The exception that says how an association ended."""
-    match end:
-        case Rejected(result, source, reason, text):
-            return AssociationRejected(result, source, reason, f"association rejected: {text}")
-        case Released():
-            return AssociationReleased("the association was released")
-        case Aborted(origin, reason, text):
-            kind = {Origin.TRANSPORT: TransportFailed, Origin.TIME_LIMIT: AssociationTimeout}
-            said = f"association aborted by {origin.value}: {text}"
-            return kind.get(origin, AssociationAborted)(text if origin in kind else said, reason)

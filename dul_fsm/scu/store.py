@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import cast
 
 from dul_fsm.dimse import CStoreRSP, StatusCategory, category, describe
+from dul_fsm.drivers.requestor import DEFAULT_CALLED_AE_TITLE, DEFAULT_CALLING_AE_TITLE
 from dul_fsm.errors import AssociationError, AssociationReleased, ContextNotAccepted, DULError
 from dul_fsm.files import (
     RECODE_TARGETS,
@@ -32,12 +33,7 @@ from dul_fsm.files import (
 )
 from dul_fsm.negotiation import DEFAULT_TRANSFER_SYNTAXES, MAXIMUM_CONTEXTS
 from dul_fsm.pdu import DEFAULT_MAXIMUM_LENGTH, ContextResult
-from dul_fsm.scu.association import (
-    DEFAULT_CALLED_AE_TITLE,
-    DEFAULT_CALLING_AE_TITLE,
-    SCUAssociation,
-    associate,
-)
+from dul_fsm.scu.association import SCUAssociation, associate
 from dul_fsm.timers import TimeLimits
 from dul_fsm.transports import Connector
 from dul_fsm.upper_layer import Observation

@@ -563,8 +563,7 @@ def test_what_arrives_in_the_middle_of_an_operation_waits_for_its_turn(loop: Lin
         inner.operations.window = 0
         inner.send_request(inner.context_for(VERIFICATION), CEchoRQ(VERIFICATION, 77))
         inner.send_release_request(time.monotonic())
-    while driver._send():
-        pass
+    driver._execute(driver.sending(time.monotonic() + PATIENCE))
     arrived.set()
     driver.run(lambda: driver.end is not None)
     assert isinstance(driver.end, Released)

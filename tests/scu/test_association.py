@@ -9,6 +9,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from dul_fsm.association import Aborted, Association, Origin, Rejected, Released
+from dul_fsm.drivers.requestor import failure
 from dul_fsm.errors import (
     AssociationAborted,
     AssociationError,
@@ -22,7 +23,6 @@ from dul_fsm.errors import (
 from dul_fsm.pdu import UserIdentityRQ
 from dul_fsm.scp import serve
 from dul_fsm.scu import SCUAssociation, associate
-from dul_fsm.scu.association import failure
 from dul_fsm.services.handler import Handler
 from dul_fsm.services.sop_classes import STUDY_ROOT_FIND, VERIFICATION
 from dul_fsm.timers import TimeLimits

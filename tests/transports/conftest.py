@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from dul_fsm.testing.transport_tools import descriptors
+from tests.certificates import Certificates, make
 
-def _descriptors() -> dict[str, str]:
-    """What each descriptor of this process is. Linux; elsewhere there is nothing to look at."""
-    found = {}
-    try:
-        numbers = os.listdir("/proc/self/fd")
-    except FileNotFoundError:
-        return {}
-    for number in numbers:
-        try:
-            found[number] = os.readlink(f"/proc/self/fd/{number}")
-        except FileNotFoundError:
-            continue  # the one that listed the directory
-    return found
+LEFT_PATIENCE = 10.0
+"""Seconds within which a thread must be gone that sends the rest of a closed connection."""
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Files of certificates."""
+    return make(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     """Each test gives back its descriptors and ends its threads."""
-    descriptors, threads = _descriptors(), set(threading.enumerate())
+    before, threads = descriptors(), set(threading.enumerate())
     yield
-    assert _descriptors() == descriptors
+    by = time.monotonic() + LEFT_PATIENCE
+    while set(threading.enumerate()) != threads and time.monotonic() < by:
+        threading.Event().wait(0.005)
     assert set(threading.enumerate()) == threads
+    assert descriptors() == before

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from dul_fsm.testing.transports import CLAUSES, Break, Clause, check_transport
 from dul_fsm.transports import TCP, Connector, Faults, ListenerClosed, Loopback, Transport, pair
 from dul_fsm.transports.base import Listener, TransportClosed
-from tests.transports.clauses import CLAUSES, Clause
+from dul_fsm.transports.loopback import LoopbackTransport
+from dul_fsm.transports.tcp import TCPTransport
 from tests.transports.helpers import (
     MakePair,
     Task,
@@ -19,6 +21,7 @@ from tests.transports.helpers import (
     send_all,
     send_for_ever,
 )
+from tests.transports.sockets import reset
 
 RAGGED = Faults(max_receive=9000, max_send=9000, seed=7)
 
@@ -63,9 +66,25 @@ def make_pair(request: pytest.FixtureRequest) -> MakePair:
     return chosen
 
 
-@pytest.mark.parametrize("clause", CLAUSES, ids=lambda clause: clause.__name__)
+HALF_CLOSE: dict[type, Break] = {
+    TCPTransport: lambda end: end._socket.shutdown(socket.SHUT_WR),
+    LoopbackTransport: LoopbackTransport.half_close,
+}
+RESET: dict[type, Break] = {
+    TCPTransport: lambda end: reset(end._socket),
+    LoopbackTransport: LoopbackTransport.cut,
+}
+
+
+@pytest.mark.parametrize("clause", CLAUSES, ids=str)
 def test_every_transport_keeps(clause: Clause, make_pair: MakePair) -> None:
-    clause(make_pair)
+    left_out = check_transport(
+        make_pair,
+        half_close=lambda end: HALF_CLOSE[type(end)](end),
+        reset=lambda end: RESET[type(end)](end),
+        clauses=[clause],
+    )
+    assert not left_out
 
 
 def test_what_a_close_interrupts_says_so(make_pair: MakePair) -> None:

@@ -1,0 +1,615 @@
+"""The asyncio transports: the clauses of the contract, over each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import random
+import resource
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from dul_fsm.transports import TCP, ListenerClosed, Loopback
+from dul_fsm.transports.aio import AsyncConnector, AsyncTransport, loopback
+from dul_fsm.transports.aio import tcp as aio_tcp
+from dul_fsm.transports.aio.base import DescriptorWaiter, Waiter
+from dul_fsm.transports.aio.loopback import AsyncLoopbackTransport
+from dul_fsm.transports.aio.tcp import AsyncTCPTransport
+from dul_fsm.transports.base import Buffer
+from dul_fsm.transports.loopback import Faults
+from tests.aio.support import PATIENCE, eventually, run
+
+SOON = 0.05
+"""Seconds for what must not happen."""
+
+Pair = tuple[AsyncTransport, AsyncTransport]
+
+
+@asynccontextmanager
+async def opened(kind: str) -> AsyncIterator[Pair]:
+    """A connection, closed in the end."""
+    endpoint: AsyncConnector = Loopback() if kind == "loopback" else TCP(kind, 0)
+    try:
+        listener = await endpoint.listen_async()
+    except OSError as error:
+        if kind != "::1":
+            raise
+        pytest.skip(f"no IPv6 here: {error}")
+    if kind != "loopback":
+        endpoint = TCP(kind, int(listener.address.rpartition(":")[2]))
+    ends = await asyncio.gather(endpoint.connect_async(PATIENCE), listener.accept())
+    listener.close()
+    try:
+        yield ends
+    finally:
+        for end in ends:
+            end.close()
+
+
+Clause = Callable[[AsyncTransport, AsyncTransport], Coroutine[Any, Any, None]]
+
+
+def each_transport(clause: Clause) -> Callable[[str], None]:
+    """A test that runs a clause over every transport."""
+
+    @pytest.mark.parametrize("kind", ["loopback", "127.0.0.1", "::1"])
+    def test(kind: str) -> None:
+        async def over() -> None:
+            async with opened(kind) as (a, b):
+                await clause(a, b)
+
+        run(over)
+
+    test.__name__ = clause.__name__
+    test.__doc__ = clause.__doc__
+    marked: Callable[[str], None] = test
+    return marked
+
+
+async def send_all(transport: AsyncTransport, data: Buffer, most: int | None = None) -> None:
+    left = memoryview(data)
+    while left:
+        count = await transport.send([left[:most]], PATIENCE)
+        assert 0 < count <= len(left[:most])
+        left = left[count:]
+
+
+async def receive_exactly(transport: AsyncTransport, length: int, most: int | None = None) -> bytes:
+    data = bytearray(length)
+    with memoryview(data) as left:
+        while left:
+            left = left[await transport.receive_into(left[:most], PATIENCE) :]
+    return bytes(data)
+
+
+async def receive_to_end(transport: AsyncTransport) -> bytes:
+    data, piece = bytearray(), bytearray(1 << 16)
+    while count := await transport.receive_into(memoryview(piece), PATIENCE):
+        data += piece[:count]
+    return bytes(data)
+
+
+async def clog(transport: AsyncTransport, timeout: float = SOON) -> bytes:
+    """Send until nothing more fits; return what was taken."""
+    taken, piece = bytearray(), random.Random(1).randbytes(1 << 16)
+    while True:
+        try:
+            count = await transport.send([piece], timeout)
+        except TimeoutError:
+            return bytes(taken)
+        taken += piece[:count]
+
+
+async def blocked(call: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    """A task that waits in `call`."""
+    task = asyncio.create_task(call)
+    await asyncio.sleep(SOON)
+    assert not task.done()
+    return task
+
+
+def scratch(size: int = 8) -> memoryview:
+    return memoryview(bytearray(size))
+
+
+# The stream --------------------------------------------------------------------------------------
+
+
+@each_transport
+async def test_messages_arrive_both_ways(a: AsyncTransport, b: AsyncTransport) -> None:
+    for sender, receiver in ((a, b), (b, a)):
+        await send_all(sender, b"A-ASSOCIATE-RQ")
+        assert await receive_exactly(receiver, 14) == b"A-ASSOCIATE-RQ"
+
+
+@each_transport
+async def test_bytes_one_by_one_arrive(a: AsyncTransport, b: AsyncTransport) -> None:
+    data = bytes(range(256))
+    await send_all(a, data, most=1)
+    assert await receive_exactly(b, len(data), most=1) == data
+
+
+@each_transport
+async def test_buffers_of_all_kinds_arrive_in_order(a: AsyncTransport, b: AsyncTransport) -> None:
+    buffers: Sequence[Buffer] = [b"", b"one", bytearray(b"two"), memoryview(b"-three-")[1:-1], b""]
+    assert await a.send(buffers, PATIENCE) == 11
+    assert await receive_exactly(b, 11) == b"onetwothree"
+
+
+@each_transport
+async def test_eight_mebibytes_pass_both_ways_at_once(a: AsyncTransport, b: AsyncTransport) -> None:
+    one, other = random.Random(1).randbytes(8 << 20), random.Random(2).randbytes(8 << 20)
+    results = await asyncio.gather(
+        send_all(a, one),
+        send_all(b, other),
+        receive_exactly(b, len(one), most=100_001),
+        receive_exactly(a, len(other), most=100_001),
+    )
+    assert results[2] == one
+    assert results[3] == other
+
+
+@each_transport
+async def test_no_buffer_is_kept(a: AsyncTransport, b: AsyncTransport) -> None:
+    data = bytearray(b"abc")
+    await send_all(a, data)
+    data.extend(b"d")  # fails while somebody holds a view of it
+    data[:] = b"...."
+    assert await receive_exactly(b, 3) == b"abc"
+
+
+@each_transport
+async def test_nothing_is_sent_and_nothing_cannot_be_received(
+    a: AsyncTransport, b: AsyncTransport
+) -> None:
+    assert await a.send([b""], None) == 0
+    with pytest.raises(ValueError, match="empty view"):
+        await b.receive_into(memoryview(bytearray()), None)
+
+
+@each_transport
+async def test_what_need_not_wait_does_not_suspend(a: AsyncTransport, b: AsyncTransport) -> None:
+    """So it can be neither cancelled half-way nor overtaken."""
+    for call in (a.send([b"x"], 0), a.send([b"x"], None)):
+        with pytest.raises(StopIteration):
+            call.send(None)
+    await asyncio.sleep(SOON)
+    with pytest.raises(StopIteration) as received:
+        b.receive_into(scratch(), None).send(None)
+    assert received.value.value == 2
+    with pytest.raises(TimeoutError):
+        b.receive_into(scratch(), 0).send(None)
+
+
+# Waiting -----------------------------------------------------------------------------------------
+
+
+@each_transport
+async def test_a_receive_times_out_and_may_be_repeated(
+    a: AsyncTransport, b: AsyncTransport
+) -> None:
+    for timeout in (0, -1.0, SOON):
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            await b.receive_into(scratch(), timeout)
+        assert time.monotonic() - began >= timeout * 0.9
+    await send_all(a, b"x")
+    assert await receive_exactly(b, 1) == b"x"
+
+
+@each_transport
+async def test_a_clogged_send_times_out_and_may_be_repeated(
+    a: AsyncTransport, b: AsyncTransport
+) -> None:
+    """And what was taken before arrives, no more and no less; the other way is free."""
+    taken = await clog(a, 0) + await clog(a) + await clog(a, 0)
+    await send_all(b, b"x")
+    assert await receive_exactly(a, 1) == b"x"
+    assert await receive_exactly(b, len(taken)) == taken
+    await send_all(a, b"x")
+    assert await receive_exactly(b, 1) == b"x"
+
+
+@each_transport
+async def test_a_blocked_receive_ends_with_the_first_byte(
+    a: AsyncTransport, b: AsyncTransport
+) -> None:
+    for timeout in (None, PATIENCE):
+        view = scratch()
+        task = await blocked(b.receive_into(view, timeout))
+        await send_all(a, b"x")
+        assert await task == 1
+        assert bytes(view[:1]) == b"x"
+
+
+@each_transport
+async def test_a_blocked_send_goes_on_when_the_peer_receives(
+    a: AsyncTransport, b: AsyncTransport
+) -> None:
+    data = random.Random(1).randbytes(16 << 20)
+    task = await blocked(send_all(a, data))
+    assert await receive_exactly(b, len(data)) == data
+    await task
+
+
+@each_transport
+async def test_a_cancelled_wait_has_moved_nothing(a: AsyncTransport, b: AsyncTransport) -> None:
+    receive = await blocked(b.receive_into(scratch(), None))
+    receive.cancel()
+    await asyncio.wait([receive])
+    # Also when the byte is there already, and the task has only not had its turn.
+    receive = await blocked(b.receive_into(scratch(), None))
+    await send_all(a, b"x")
+    receive.cancel()
+    await asyncio.wait([receive])
+    assert receive.cancelled()
+    assert await receive_exactly(b, 1) == b"x"
+    taken = await clog(a)
+    send = await blocked(a.send([b"y"], None))
+    send.cancel()
+    await asyncio.wait([send])
+    assert await receive_exactly(b, len(taken)) == taken
+    with pytest.raises(TimeoutError):
+        await b.receive_into(scratch(), SOON)
+
+
+@each_transport
+async def test_two_tasks_cannot_receive_at_once(a: AsyncTransport, b: AsyncTransport) -> None:
+    task = await blocked(b.receive_into(scratch(), None))
+    with pytest.raises(RuntimeError, match="another task"):
+        await b.receive_into(scratch(), None)
+    await send_all(a, b"x")
+    assert await task == 1
+
+
+@each_transport
+async def test_a_wait_takes_no_processor_time(a: AsyncTransport, b: AsyncTransport) -> None:
+    await clog(a)
+    calls = (a.send([b"x"], None), a.receive_into(scratch(), None))
+    tasks = [asyncio.create_task(call) for call in calls]
+    before = time.process_time()
+    await asyncio.sleep(0.5)
+    assert time.process_time() - before < 0.1
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+# The end -----------------------------------------------------------------------------------------
+
+
+@each_transport
+async def test_the_end_comes_after_what_was_sent_and_stays(
+    a: AsyncTransport, b: AsyncTransport
+) -> None:
+    taken = await clog(a)
+    a.close()
+    assert await receive_to_end(b) == taken
+    for timeout in (None, 0, 1.0):
+        assert await b.receive_into(scratch(), timeout) == 0
+
+
+@each_transport
+async def test_closing_over_unread_bytes_is_an_end_and_no_reset(
+    a: AsyncTransport, b: AsyncTransport
+) -> None:
+    await send_all(b, b"P-DATA-TF")
+    assert await receive_exactly(a, 1) == b"P"
+    await send_all(a, b"A-ABORT")
+    a.close()
+    assert await receive_to_end(b) == b"A-ABORT"
+
+
+@each_transport
+async def test_sending_to_a_closed_peer_fails_in_the_end(
+    a: AsyncTransport, b: AsyncTransport
+) -> None:
+    b.close()
+    with pytest.raises(ConnectionError):  # noqa: PT012
+        while True:
+            await a.send([bytes(1000)], PATIENCE)
+
+
+@each_transport
+async def test_close_wakes_both_directions(a: AsyncTransport, b: AsyncTransport) -> None:
+    await clog(a)
+    receive = await blocked(a.receive_into(scratch(), None))
+    send = await blocked(a.send([b"x"], None))
+    a.close()
+    for task in (receive, send):
+        with pytest.raises(OSError, match="closed on this side"):
+            await task
+    a.close()
+    for call in (a.send([b"x"], None), a.receive_into(scratch(), None)):
+        with pytest.raises(OSError, match="closed on this side"):
+            await call
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_closed_transport_has_let_go_of_its_descriptor(cancelled: bool) -> None:
+    """Before it closes it: a moment later the number is another connection's."""
+
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        async with opened("127.0.0.1") as (a, _):
+            assert isinstance(a, AsyncTCPTransport)
+            number = a._blocking.fileno()
+            receive = await blocked(a.receive_into(scratch(), None))
+            if cancelled:
+                receive.cancel()
+            a.close()
+            first, other = socket.socketpair()
+            one = socket.socket(fileno=os.dup2(first.fileno(), number))
+            arrived = asyncio.Event()
+            loop.add_reader(one, arrived.set)
+            await asyncio.wait([receive])
+            other.send(b"x")
+            await asyncio.wait_for(arrived.wait(), 1)
+            loop.remove_reader(one)
+            for each in (first, one, other):
+                each.close()
+
+    run(test)
+
+
+# Listeners and connectors ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["loopback", "127.0.0.1"])
+def test_closing_a_listener_ends_accept(kind: str) -> None:
+    async def test() -> None:
+        endpoint = Loopback() if kind == "loopback" else TCP(kind, 0)
+        listener = await endpoint.listen_async()
+        accept = await blocked(listener.accept())
+        listener.close()
+        listener.close()
+        with pytest.raises(ListenerClosed):
+            await accept
+        with pytest.raises(ListenerClosed):
+            await listener.accept()
+
+    run(test)
+
+
+@pytest.mark.parametrize("kind", ["loopback", "127.0.0.1"])
+def test_a_cancelled_accept_has_accepted_nothing(kind: str) -> None:
+    async def test() -> None:
+        endpoint = Loopback() if kind == "loopback" else TCP(kind, 0)
+        listener = await endpoint.listen_async()
+        if kind != "loopback":
+            endpoint = TCP(kind, int(listener.address.rpartition(":")[2]))
+        accept = await blocked(listener.accept())
+        here = endpoint.connect(None)  # without a turn for the task
+        accept.cancel()
+        await asyncio.wait([accept])
+        there = await listener.accept()
+        for each in (here, there, listener):
+            each.close()
+
+    run(test)
+
+
+def test_a_connect_that_does_not_come_about_in_time() -> None:
+    """The backlog is full, and nobody accepts."""
+
+    async def test() -> None:
+        endpoint = Loopback(backlog=1)
+        listener = await endpoint.listen_async()
+        first = await endpoint.connect_async(None)
+        with pytest.raises(TimeoutError):
+            await endpoint.connect_async(SOON)
+        second = await blocked(endpoint.connect_async(PATIENCE))
+        accepted = await listener.accept()
+        for each in (first, accepted, await second, listener):
+            each.close()
+        assert endpoint.changed.watchers == []
+
+    run(test)
+
+
+def _full_backlog() -> tuple[socket.socket, list[socket.socket], int]:
+    """A TCP port that does not answer."""
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen(0)
+    waiting = []
+    for _ in range(3):
+        waiting.append(socket.socket())
+        waiting[-1].setblocking(False)
+        waiting[-1].connect_ex(listening.getsockname())
+    return listening, waiting, listening.getsockname()[1]
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_tcp_connect_that_is_not_answered(cancelled: bool) -> None:
+    async def test() -> None:
+        listening, waiting, port = _full_backlog()
+        endpoint = TCP("127.0.0.1", port)
+        if cancelled:
+            connect = await blocked(endpoint.connect_async(PATIENCE))
+            connect.cancel()
+            await asyncio.wait([connect])
+        else:
+            with pytest.raises(TimeoutError, match=f"127.0.0.1:{port}"):
+                await endpoint.connect_async(SOON)
+        for each in (listening, *waiting):
+            each.close()
+
+    run(test)
+
+
+def test_each_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dul_fsm.transports.addresses import Address
+
+    async def test() -> None:
+        listener = await TCP("127.0.0.1", 0).listen_async()
+        addresses = [
+            Address(socket.AF_INET, ("127.0.0.2", listener.port)),
+            Address(socket.AF_INET, ("127.0.0.1", listener.port)),
+        ]
+        monkeypatch.setattr(aio_tcp, "resolve", lambda host, port: addresses)
+        transport = await TCP("127.0.0.1", listener.port).connect_async(PATIENCE)
+        assert transport.peer == listener.address
+        transport.close()
+        (await listener.accept()).close()
+        listener.close()
+        with pytest.raises(ConnectionRefusedError, match=r"127\.0\.0\.2.*127\.0\.0\.1"):
+            await TCP("127.0.0.1", listener.port).connect_async(None)
+
+    run(test)
+
+
+def test_a_listener_without_descriptors_waits_for_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It neither spins nor dies, and the connection is served when there is one."""
+    monkeypatch.setattr(aio_tcp, "ACCEPT_PAUSE", 0.01)
+
+    async def test() -> None:
+        listener = await TCP("127.0.0.1", 0).listen_async()
+        here = await TCP("127.0.0.1", listener.port).connect_async(None)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        held = [os.open("/dev/null", os.O_RDONLY)]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (held[0] + 1, hard))
+        try:
+            accept = asyncio.create_task(listener.accept())
+            await eventually(lambda: listener.pauses > 2)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        there = await accept
+        assert listener.pauses < 50
+        os.close(held[0])
+        for each in (here, there, listener):
+            each.close()
+
+    run(test)
+
+
+def test_an_accept_that_fails_for_good_ends_with_the_listener(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(aio_tcp, "ACCEPT_PAUSE", PATIENCE)
+
+    async def test() -> None:
+        listener = await TCP("127.0.0.1", 0).listen_async()
+
+        def fails() -> None:
+            raise OSError(errno.ENFILE, "no file")
+
+        monkeypatch.setattr(listener._blocking, "accept_now", fails)
+        accept = await blocked(listener.accept())
+        monkeypatch.undo()
+        listener.close()
+        with pytest.raises(ListenerClosed):
+            await accept
+
+    run(test)
+
+
+# The loopback's own ------------------------------------------------------------------------------
+
+
+def test_faults_happen_in_asyncio_too() -> None:
+    async def test() -> None:
+        a, b = loopback.pair(faults=Faults(max_send=3, cut_after=5))
+        assert await a.send([b"abcdef"], None) == 3
+        assert await a.send([b"def"], None) == 2
+        with pytest.raises(ConnectionResetError):
+            await a.send([b"f"], None)
+        assert await receive_exactly(b, 5) == b"abcde"
+        with pytest.raises(ConnectionResetError):
+            await b.receive_into(scratch(), None)
+
+    run(test)
+
+
+def test_a_stall_ends_when_it_is_resumed() -> None:
+    async def test() -> None:
+        a, b = loopback.pair()
+        a.blocking.stall()
+        await send_all(a, b"x")
+        receive = await blocked(b.receive_into(scratch(), None))
+        a.blocking.resume()
+        assert await receive == 1
+
+    run(test)
+
+
+def test_the_other_end_may_be_in_a_thread() -> None:
+    """A blocking end, a thread of its own, and one endpoint for both worlds."""
+    data = random.Random(1).randbytes(3 << 20)
+    endpoint = Loopback()
+
+    def echo() -> None:
+        transport = endpoint.connect(PATIENCE)
+        piece = memoryview(bytearray(50_000))
+        while count := transport.receive_into(piece, PATIENCE):
+            left = piece[:count]
+            while left:
+                left = left[transport.send([left], PATIENCE) :]
+        transport.close()
+
+    async def test() -> None:
+        listener = await endpoint.listen_async()
+        thread = threading.Thread(target=echo)
+        thread.start()
+        transport = await listener.accept()
+        assert isinstance(transport, AsyncLoopbackTransport)
+        _, received = await asyncio.gather(
+            send_all(transport, data), receive_exactly(transport, len(data))
+        )
+        assert received == data
+        transport.close()
+        await asyncio.to_thread(thread.join)
+        listener.close()
+        await asyncio.get_running_loop().shutdown_default_executor()
+
+    run(test)
+
+
+def test_an_end_whose_loop_is_gone_does_no_harm() -> None:
+    async def open_one() -> AsyncLoopbackTransport:
+        a, _ = loopback.pair()
+        return a
+
+    loop = asyncio.new_event_loop()
+    end = loop.run_until_complete(open_one())
+    loop.close()
+    closing = threading.Thread(target=end.close)
+    closing.start()
+    closing.join()
+
+
+# TCP's own ---------------------------------------------------------------------------------------
+
+
+def test_a_tcp_transport_sends_small_segments_at_once() -> None:
+    async def test() -> None:
+        async with opened("127.0.0.1") as (a, b):
+            for end in (a, b):
+                assert isinstance(end, AsyncTCPTransport)
+                option = end._blocking._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                assert option
+                assert end.local.startswith("127.0.0.1:")
+            assert a.local == b.peer  # type: ignore[attr-defined]
+
+    run(test)
+
+
+def test_a_waiter_wakes_nobody_if_nobody_waits() -> None:
+    async def test() -> None:
+        waiter = Waiter()
+        waiter.wake()
+        task = await blocked(waiter.wait(None))
+        waiter.wake()
+        waiter.wake()
+        assert await task
+        assert not await waiter.wait(asyncio.get_running_loop().time())
+        assert isinstance(aio_tcp.readable(0), DescriptorWaiter)
+
+    run(test)
