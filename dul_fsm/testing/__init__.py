@@ -15,10 +15,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dul_fsm.testing.ladder import Ladder
     from dul_fsm.testing.pair import Pair
+    from dul_fsm.testing.transports import TransportFault, check_transport
 
-_HOMES = {"Ladder": "ladder", "Pair": "pair"}
+_HOMES = {
+    "Ladder": "ladder",
+    "Pair": "pair",
+    "TransportFault": "transports",
+    "check_transport": "transports",
+}
 
-__all__ = ["Ladder", "Pair"]
+__all__ = ["Ladder", "Pair", "TransportFault", "check_transport"]
 
 
 def __getattr__(name: str) -> object:

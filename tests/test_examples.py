@@ -1,0 +1,266 @@
+"""Every example runs, and its transport keeps every clause that it can be checked against."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from dul_fsm.testing.transports import CLAUSES, Break, Clause, check_transport
+from dul_fsm.transports import TCP, Connector, Loopback, Transport, pair
+from dul_fsm.transports.base import ListenerClosed
+from dul_fsm.transports.loopback import LoopbackTransport
+from examples.proxy_protocol import HEADER, LOCAL, PROXY, SIGNATURE, ProxiedTransport, ProxyProtocol
+from examples.recording import RecordedTransport, Recording, Tape, read_recording
+from examples.stdio_tunnel import PipeTransport, Stdio, Tunnel
+from examples.unix_socket import UnixSocket
+from tests.transports.helpers import Task, receive_exactly, send_all
+from tests.transports.sockets import reset
+
+ROOT = Path(__file__).parents[1]
+SAID = {
+    "proxy_protocol.py": "C-ECHO through a proxy: 0000H\nSCP: the client was 192.0.2.7:40104\n",
+    "recording.py": "C-ECHO with a witness: 0000H\n>",
+    "stdio_tunnel.py": "C-ECHO through a child process: 0000H\n",
+    "unix_socket.py": "C-ECHO over a Unix socket: 0000H\n",
+}
+
+
+def test_every_example_is_known() -> None:
+    assert {path.name for path in (ROOT / "examples").glob("*.py")} >= SAID.keys()
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_an_example_runs_as_a_program(name: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", ROOT / "examples" / name],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith(SAID[name])
+
+
+# The clauses -------------------------------------------------------------------------------------
+
+
+def connected(endpoint: Callable[[int], Connector], listen: Connector) -> tuple[Any, Any]:
+    """Both ends of a connection over TCP."""
+    with closing(listen.listen()) as listener:
+        port = int(listener.address.rpartition(":")[2])
+        return endpoint(port).connect(60.0), listener.accept()
+
+
+def unix_pair(folder: Path) -> tuple[Transport, Transport]:
+    endpoint = UnixSocket(str(folder / "socket"))
+    with closing(endpoint.listen()) as listener:
+        return endpoint.connect(60.0), listener.accept()
+
+
+def pipe_pair(folder: Path) -> tuple[Transport, Transport]:
+    (a, b), (c, d) = os.pipe(), os.pipe()
+    return PipeTransport(a, d, "other", lambda: None), PipeTransport(c, b, "one", lambda: None)
+
+
+def proxied_pair(folder: Path) -> tuple[Transport, Transport]:
+    return connected(
+        lambda port: ProxyProtocol(TCP("127.0.0.1", port)), ProxyProtocol(TCP("127.0.0.1", 0))
+    )
+
+
+def recorded_pair(folder: Path) -> tuple[Transport, Transport]:
+    return connected(
+        lambda port: Recording(TCP("127.0.0.1", port), folder / "one"),
+        Recording(TCP("127.0.0.1", 0), folder / "other"),
+    )
+
+
+def recorded_loopback(folder: Path) -> tuple[Transport, Transport]:
+    tape = Tape(folder / "both")
+    one, other = pair()
+    return RecordedTransport(one, tape), RecordedTransport(other, tape)
+
+
+def tcp_of(end: Any) -> socket.socket:
+    found: socket.socket = getattr(end, "_lower", end)._socket
+    return found
+
+
+def half_close(end: Any) -> None:
+    lower = getattr(end, "_lower", end)
+    if isinstance(lower, LoopbackTransport):
+        lower.half_close()
+    elif isinstance(end, PipeTransport):
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), end._writing)
+    else:
+        tcp_of(end).shutdown(socket.SHUT_WR)
+
+
+def break_off(end: Any) -> None:
+    lower = getattr(end, "_lower", end)
+    if isinstance(lower, LoopbackTransport):
+        lower.cut()
+    else:
+        reset(tcp_of(end))
+
+
+class Wire(NamedTuple):
+    make: Callable[[Path], tuple[Transport, Transport]]
+    reset: Break | None = break_off
+    """None for those that know no reset: pipes; a Unix socket only by way of unread bytes."""
+
+
+WIRES = {
+    "unix": Wire(unix_pair, reset=None),
+    "pipes": Wire(pipe_pair, reset=None),
+    "proxied": Wire(proxied_pair),
+    "proxied, accepted": Wire(lambda folder: proxied_pair(folder)[::-1]),
+    "recorded": Wire(recorded_pair),
+    "recorded loopback": Wire(recorded_loopback),
+}
+
+
+@pytest.mark.parametrize("clause", CLAUSES, ids=str)
+@pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
+def test_the_transport_of_an_example_keeps(wire: Wire, clause: Clause, tmp_path: Path) -> None:
+    left_out = check_transport(
+        partial(wire.make, tmp_path), half_close=half_close, reset=wire.reset, clauses=[clause]
+    )
+    assert bool(left_out) == (clause.needs == "reset" and wire.reset is None)
+
+
+# Each one's own ----------------------------------------------------------------------------------
+
+
+def test_a_unix_listener_ends_and_removes_its_path(tmp_path: Path) -> None:
+    endpoint = UnixSocket(str(tmp_path / "socket"))
+    listener = endpoint.listen()
+    tasks = [Task(listener.accept).blocked() for _ in range(2)]
+    listener.close()
+    listener.close()
+    for task in tasks:
+        with pytest.raises(ListenerClosed):
+            task.result()
+    with pytest.raises(ListenerClosed):
+        listener.accept()
+    assert not Path(endpoint.path).exists()
+    with pytest.raises(FileNotFoundError):
+        endpoint.connect(1.0)
+
+
+def test_a_unix_path_that_is_taken_is_refused(tmp_path: Path) -> None:
+    endpoint = UnixSocket(str(tmp_path / "socket"))
+    with closing(endpoint.listen()), pytest.raises(OSError, match="in use"):
+        endpoint.listen()
+
+
+def test_the_ends_of_a_tunnel_know_their_places() -> None:
+    with pytest.raises(OSError, match="Stdio"):
+        Tunnel(["true"]).listen()
+    with pytest.raises(OSError, match="does not call"):
+        Stdio().connect(1.0)
+
+
+@pytest.fixture
+def behind() -> Iterator[tuple[Transport, ProxiedTransport]]:
+    """What a proxy sends, and the transport that reads it."""
+    proxy, lower = pair()
+    yield proxy, ProxiedTransport(lower)
+    proxy.close()
+    lower.close()
+
+
+def header(command: int, family: int, addresses: bytes) -> bytes:
+    return HEADER.pack(SIGNATURE, command, family, len(addresses)) + addresses
+
+
+V4 = bytes([192, 0, 2, 7, 10, 0, 0, 1]) + (40104).to_bytes(2, "big") + (104).to_bytes(2, "big")
+V6 = bytes.fromhex("20010db8" + "00" * 11 + "07") * 2 + (40104).to_bytes(2, "big") * 2
+
+
+@pytest.mark.parametrize(
+    ("sent", "peer"),
+    [
+        (header(PROXY, 0x11, V4), "192.0.2.7:40104"),
+        (header(PROXY, 0x11, V4 + b"\x04\x00\x02hi"), "192.0.2.7:40104"),
+        (header(PROXY, 0x21, V6), "[2001:db8::7]:40104"),
+        (header(LOCAL, 0x11, V4), "loopback:a"),
+        (header(LOCAL, 0, b""), "loopback:a"),
+        (header(PROXY, 0x31, bytes(216)), "loopback:a"),
+        (header(PROXY, 0x11, V4[:5]), "loopback:a"),
+    ],
+    ids=["ipv4", "more", "ipv6", "health check", "empty", "unix", "short"],
+)
+def test_a_proxy_names_the_client_and_the_rest_passes(
+    behind: tuple[Transport, ProxiedTransport], sent: bytes, peer: str
+) -> None:
+    proxy, end = behind
+    for byte in sent:
+        send_all(proxy, bytes([byte]))
+    send_all(proxy, b"A-ASSOCIATE-RQ")
+    assert end.peer == peer
+    assert receive_exactly(end, 14) == b"A-ASSOCIATE-RQ"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"\x01\x00" + bytes(100), header(0x2F, 0x11, V4), HEADER.pack(SIGNATURE, PROXY, 0, 4097)],
+    ids=["plain DICOM", "another command", "too long"],
+)
+def test_what_is_no_header_ends_the_connection(
+    behind: tuple[Transport, ProxiedTransport], sent: bytes
+) -> None:
+    proxy, end = behind
+    send_all(proxy, sent)
+    with pytest.raises(ConnectionError, match="does not speak the PROXY protocol"):
+        end.receive_into(memoryview(bytearray(8)), None)
+
+
+def test_a_proxy_that_hangs_up_early_is_no_end_of_the_stream(
+    behind: tuple[Transport, ProxiedTransport],
+) -> None:
+    proxy, end = behind
+    send_all(proxy, SIGNATURE)
+    with pytest.raises(TimeoutError):
+        end.receive_into(memoryview(bytearray(8)), 0)
+    proxy.close()
+    with pytest.raises(ConnectionError, match="hung up"):
+        end.receive_into(memoryview(bytearray(8)), None)
+
+
+def test_a_proxy_without_an_address_names_nobody() -> None:
+    loopback = Loopback()
+    with (
+        closing(loopback.listen()) as listener,
+        closing(ProxyProtocol(loopback).connect(1.0)),
+        closing(ProxiedTransport(listener.accept())) as accepted,
+    ):
+        assert accepted.peer == "loopback:1"
+
+
+def test_a_recording_tells_connections_apart(tmp_path: Path) -> None:
+    loopback = Loopback()
+    recording = Recording(loopback, tmp_path / "tape")
+    with closing(loopback.listen()) as listener:
+        for said in (b"one", b"two"):
+            with closing(recording.connect(1.0)) as ours, closing(listener.accept()) as theirs:
+                send_all(ours, said)
+                send_all(theirs, said.upper())
+                receive_exactly(ours, 3)
+    assert list(read_recording(tmp_path / "tape")) == [
+        (">", 1, b"one"),
+        ("<", 1, b"ONE"),
+        (">", 2, b"two"),
+        ("<", 2, b"TWO"),
+    ]
