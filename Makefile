@@ -5,6 +5,8 @@ PYTHON ?= python3
 ARGS ?=
 # Of `make fuzz`, for each target.
 SECONDS ?= 60
+# Of `make bench`: anything but nothing for little of everything, in two minutes.
+QUICK ?=
 # Of `make mutants`: a folder or a module, all of them if empty.
 MODULE ?=
 
@@ -14,7 +16,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check prove fuzz mutants venv clean
+.PHONY: help demo test check prove fuzz mutants bench venv clean
 
 help:
 	@echo 'make demo    run the whole SCU-SCP ladder on a real image'
@@ -22,7 +24,8 @@ help:
 	@echo 'make check   lint, format, types and the import rules'
 	@echo 'make prove   check the state machine: cells, model, properties, simulation, torture'
 	@echo 'make fuzz    coverage-guided fuzzing; SECONDS=n of each target'
-	@echo 'make mutants mutation testing, about an hour; MODULE=dul_fsm/fsm for a part'
+	@echo 'make mutants mutation testing, half an hour; MODULE=dul_fsm/fsm for a part'
+	@echo 'make bench   benchmarks against DCMTK, pynetdicom and bare sockets; QUICK=1 for two minutes'
 	@echo 'make venv    only set up .venv'
 	@echo 'make clean   remove .venv, caches and what was built'
 
@@ -48,6 +51,9 @@ fuzz: $(STAMP)
 
 mutants: $(STAMP)
 	$(BIN)/python -m tests.mutation.run $(MODULE) $(ARGS)
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks.run $(if $(QUICK),--quick) $(ARGS)
 
 venv: $(STAMP)
 
