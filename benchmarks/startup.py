@@ -1,11 +1,8 @@
-"""How long one C-ECHO takes as a command, from the start of the process to its end.
+"""Row 14 of the table: what a process pays before it does anything.
 
-    python benchmarks/startup.py [RUNS]
-
-`dul-fsm echo` and `python -m pynetdicom echoscu` take turns against one `dul-fsm listen`, so that
-whatever else the machine does hits both. Prints the median of each, by the clock and in processor
-time, which says more on a busy machine, and the ratios; exits with status 1 if ours is not below
-half of theirs by the clock.
+`import dul_fsm` is timed inside a new interpreter, from before the statement to after it; a C-ECHO
+as a command from the start of the process to its end. `dul-fsm echo` and `python -m pynetdicom
+echoscu` take turns against one `dul-fsm listen`, so that whatever else the machine does hits both.
 """
 
 from __future__ import annotations
@@ -13,58 +10,63 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
-from statistics import median
+from collections.abc import Callable
 from time import perf_counter
-from typing import TypeAlias
 
-DEFAULT_RUNS = 15
-GOAL = 0.5
-"""Of what pynetdicom takes."""
+from benchmarks.bench import Bench
+from benchmarks.competitors import OURS, PYNETDICOM, missing
+from benchmarks.measuring import Sample
+from benchmarks.processes import HOST, BenchmarkError
+from benchmarks.report import Floor, Row
 
-Times: TypeAlias = tuple[float, float]
-"""Seconds by the clock, seconds of processor time."""
-
-
-def main() -> int:
-    """Measure and print; the exit status."""
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_RUNS
-    listen = [sys.executable, "-m", "dul_fsm", "listen", "--port", "0", "--discard"]
-    with subprocess.Popen(listen, stdout=subprocess.PIPE, text=True) as scp:
-        try:
-            assert scp.stdout is not None
-            host, _, port = scp.stdout.readline().split()[-1].rpartition(":")
-            commands = {
-                "dul-fsm echo": ("-m", "dul_fsm", "echo", host, port),
-                "python -m pynetdicom echoscu": ("-m", "pynetdicom", "echoscu", host, port),
-            }
-            times: dict[str, list[Times]] = {name: [] for name in commands}
-            for number in range(runs + 1):
-                for name, arguments in commands.items():
-                    once = timed(arguments)
-                    if number:  # the first run reads the files from the disk
-                        times[name].append(once)
-        finally:
-            scp.terminate()
-    print(f"Python {sys.version.split()[0]}, {runs} runs each, whole process, milliseconds")
-    medians = []
-    for name, values in times.items():
-        clock, processor = (median(column) * 1000 for column in zip(*values, strict=True))
-        print(f"  {name:30} clock {clock:6.1f}   processor {processor:6.1f}")
-        medians.append((clock, processor))
-    clock, processor = (ours / theirs for ours, theirs in zip(*medians, strict=True))
-    print(f"  {'ratio':30} clock {clock:6.2f}   processor {processor:6.2f}   (goal: below {GOAL})")
-    return 0 if clock < GOAL else 1
+_IMPORT = """
+from time import perf_counter
+began = perf_counter()
+{}
+print(perf_counter() - began)
+"""
 
 
-def timed(arguments: tuple[str, ...]) -> Times:
-    """One run; it must succeed."""
+def startup(bench: Bench) -> list[Row]:
+    """14: import, and `echo` as a whole process."""
+    bare, both = "import dul_fsm", "from dul_fsm import associate, serve"
+    imports = Row("14a", "import, in a new interpreter", "s", {})
+    imports.floors = [Floor(each, None, 0.12, at_least=False) for each in (bare, both)]
+    imports.samples = bench.interleaved(
+        "14", {bare: lambda: _imported(bare), both: lambda: _imported(both)}, imports.notes
+    )
+    ours, theirs = "dul-fsm echo", "pynetdicom echoscu"
+    whole = Row("14b", "C-ECHO as a command, whole process", "s", {})
+    whole.floors = [Floor(ours, theirs, 0.5, at_least=False)]
+    with bench.scp(OURS) as (_, port):
+        contestants: dict[str, Callable[[], Sample]] = {
+            ours: lambda: _process("dul_fsm", "echo", HOST, str(port))
+        }
+        if missing(PYNETDICOM):
+            whole.notes.append(f"left out: {PYNETDICOM}: {missing(PYNETDICOM)}")
+        else:
+            contestants[theirs] = lambda: _process("pynetdicom", "echoscu", HOST, str(port))
+        whole.samples = bench.interleaved("14", contestants, whole.notes)
+    return [imports, whole]
+
+
+def _imported(statement: str) -> Sample:
+    program = [sys.executable, "-c", _IMPORT.format(statement)]
+    return Sample(float(subprocess.run(program, capture_output=True, check=True).stdout))
+
+
+def _process(module: str, *arguments: str) -> Sample:
+    """One run, which must succeed; its processor time is that of its whole life."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = perf_counter()
-    subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
-    clock = perf_counter() - began
+    status = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        check=False,
+        stdout=subprocess.DEVNULL,
+    ).returncode
+    seconds = perf_counter() - began
+    if status:
+        raise BenchmarkError(f"{module} {' '.join(arguments)}: status {status}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return clock, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return Sample(seconds, seconds, cpu)

@@ -1,0 +1,78 @@
+"""What is sent: CT images as a scanner makes them, from pydicom's CT_small.dcm.
+
+Its 128 x 128 pixels are laid side by side to 512 x 512 of 16 bits, 512 KiB; a large object is a
+number of such frames. Compression would tell the difference; nothing here compresses.
+"""
+
+from __future__ import annotations
+
+import shutil
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+FRAME = 512 * 512 * 2
+"""Bytes of a frame."""
+
+_PIXEL_DATA = struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OW", 0, 0)[:-4]
+"""Tag and VR, in Explicit VR Little Endian; the length follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataSets:
+    """A folder of files, as one run sends them."""
+
+    folder: Path
+    files: tuple[Path, ...]
+    length: int
+    """Bytes of the files."""
+
+
+def make_series(folder: Path, count: int) -> DataSets:
+    """A CT series of `count` images of 512 KiB."""
+    return _made(folder, [1] * count)
+
+
+def make_object(folder: Path, size: int) -> DataSets:
+    """One object of about `size` bytes; less than a frame makes a smaller image."""
+    return _made(folder, [size / FRAME])
+
+
+def require_space(folder: Path, size: int) -> bool:
+    """Whether there is room for `size` bytes, and some to spare for everybody else."""
+    return shutil.disk_usage(folder).free > size + (2 << 30)
+
+
+def _made(folder: Path, frames: list[int] | list[float]) -> DataSets:
+    import numpy
+    from pydicom import dcmread
+    from pydicom.data import get_testdata_file
+    from pydicom.uid import generate_uid
+
+    folder.mkdir()
+    image = dcmread(str(get_testdata_file("CT_small.dcm")))
+    frame = numpy.tile(image.pixel_array, (4, 4)).astype("<i2").tobytes()
+    assert len(frame) == FRAME
+    image.pop("DataSetTrailingPadding", None)
+    del image.PixelData
+    image.Rows = image.Columns = 512
+    series = generate_uid()
+    image.SeriesInstanceUID = series
+    files = []
+    for number, many in enumerate(frames, 1):
+        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        image.InstanceNumber = number
+        if many > 1:
+            image.NumberOfFrames = round(many)
+        length = round(many) * FRAME if many >= 1 else int(many * FRAME) & ~1
+        if many < 1:
+            image.Rows, image.Columns = 1, length // 2
+        path = folder / f"{number:04}.dcm"
+        image.save_as(path)
+        with path.open("ab") as file:
+            file.write(_PIXEL_DATA + struct.pack("<I", length))
+            left = length
+            while left:
+                left -= file.write(frame[:left])
+        files.append(path)
+    return DataSets(folder, tuple(files), sum(file.stat().st_size for file in files))
