@@ -13,13 +13,15 @@ from dul_fsm.aio import Handler, Server, associate, serve
 from dul_fsm.aio import server as server_module
 from dul_fsm.association import Aborted, Message, Origin
 from dul_fsm.errors import AssociationAborted, AssociationError, AssociationRejected
-from dul_fsm.pdu import AAssociateRQ
+from dul_fsm.negotiation import build_request
+from dul_fsm.pdu import AAssociateRQ, PDUType, encode
 from dul_fsm.services.handler import Accept, Reject
 from dul_fsm.services.sop_classes import STUDY_ROOT_FIND
 from dul_fsm.timers import TimeLimits
 from dul_fsm.transports import TCP, Loopback
 from dul_fsm.transports.aio.loopback import AsyncLoopbackListener, AsyncLoopbackTransport
 from tests.aio.support import (
+    CONTEXTS,
     CT,
     LITTLE,
     MEGABYTE,
@@ -156,6 +158,30 @@ def test_a_peer_that_never_stops_sending_does_not_stop_the_others(kind: str) -> 
             assert slowest < 0.5
             await storing
             await busy.release()
+
+    run(test)
+
+
+def test_who_was_rejected_and_does_not_close_is_no_association_any_more() -> None:
+    decisions: list[Accept | Reject] = [Accept(), Reject()]
+
+    class Rejects(SCP):
+        async def associate_requested(self, request: AAssociateRQ) -> Accept | Reject:
+            return decisions.pop()
+
+    async def test() -> None:
+        limits = TimeLimits(artim=PATIENCE)
+        async with linked("127.0.0.1", Rejects, max_associations=1, time_limits=limits) as link:
+            request = build_request(
+                CONTEXTS, called_ae_title="A", calling_ae_title="B", maximum_length=0
+            )
+            sock = await stranger(link.server, encode(request))
+            rejection = await asyncio.get_running_loop().sock_recv(sock, 64)
+            assert rejection[0] == PDUType.A_ASSOCIATE_RJ
+            await eventually(lambda: not link.server.associations)
+            assert link.server.connections == 1
+            await (await link.associate()).release()
+            sock.close()
 
     run(test)
 

@@ -349,7 +349,7 @@ def test_a_closed_transport_has_let_go_of_its_descriptor(cancelled: bool) -> Non
             one = socket.socket(fileno=os.dup2(first.fileno(), number))
             arrived = asyncio.Event()
             loop.add_reader(one, arrived.set)
-            await asyncio.wait([receive])
+            await asyncio.gather(receive, return_exceptions=True)
             other.send(b"x")
             await asyncio.wait_for(arrived.wait(), 1)
             loop.remove_reader(one)
@@ -568,6 +568,30 @@ def test_the_other_end_may_be_in_a_thread() -> None:
         await asyncio.to_thread(thread.join)
         listener.close()
         await asyncio.get_running_loop().shutdown_default_executor()
+
+    run(test)
+
+
+def test_what_a_thread_sends_just_before_the_wait_begins_is_not_missed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After the look that found nothing, and before there is anybody to wake."""
+
+    async def test() -> None:
+        a, b = loopback.pair()
+        look = b.blocking.receive_into
+
+        def just_missed(view: memoryview, timeout: float | None) -> int:
+            try:
+                return look(view, timeout)
+            except TimeoutError:
+                sending = threading.Thread(target=a.blocking.send, args=([b"x"], None))
+                sending.start()
+                sending.join()
+                raise
+
+        monkeypatch.setattr(b.blocking, "receive_into", just_missed)
+        assert await asyncio.wait_for(b.receive_into(scratch(), None), 1) == 1
 
     run(test)
 
