@@ -1,4 +1,4 @@
-"""Hypothesis strategies for the DICOM Upper Layer: every PDU, every item, and streams of bytes.
+"""Hypothesis strategies for the DICOM Upper Layer: every PDU, item and primitive, and bytes.
 
 Rules
   * A strategy of values gives only what can be encoded and comes back equal.
@@ -11,6 +11,8 @@ Not here: commands and messages of DIMSE, which travel inside PDVs.
 from __future__ import annotations
 
 import string
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 from hypothesis import strategies as st
@@ -37,6 +39,7 @@ from dul_fsm.pdu import (
     UserInformation,
     encode,
 )
+from dul_fsm.upper_layer import UpperLayer
 
 _BYTE = st.integers(0, 255)
 _U16 = st.integers(0, 0xFFFF)
@@ -232,6 +235,40 @@ def pdus() -> st.SearchStrategy[PDU]:
         a_associate_acs(),
         a_associate_rqs(),
     )
+
+
+def primitives() -> st.SearchStrategy[Callable[[UpperLayer, float], None]]:
+    """Request and response primitives (PS3.8 §7), each to be issued as `primitive(upper, now)`.
+
+    Most are not legal in most states; their parameters are legal.
+    """
+    fragments = st.binary(max_size=64)
+    return st.one_of(
+        a_associate_rqs().map(
+            lambda request: partial(_issue, UpperLayer.a_associate_request, request)
+        ),
+        a_associate_acs().map(
+            lambda answer: partial(_issue, UpperLayer.a_associate_accept, answer)
+        ),
+        a_associate_rjs().map(
+            lambda answer: partial(_issue, UpperLayer.a_associate_reject, answer)
+        ),
+        st.tuples(context_ids(), st.integers(0, 3), fragments).map(
+            lambda pdv: partial(_issue, UpperLayer.p_data_request, *pdv)
+        ),
+        st.sampled_from(
+            [
+                UpperLayer.a_release_request,
+                UpperLayer.a_release_response,
+                UpperLayer.a_abort_request,
+            ]
+        ),
+    )
+
+
+def _issue(primitive: Callable[..., None], *given: object) -> None:
+    *parameters, upper, now = given
+    primitive(upper, *parameters, now)
 
 
 def encoded_pdus() -> st.SearchStrategy[bytes]:
