@@ -15,6 +15,7 @@ from dul_fsm.errors import NegotiationError
 from dul_fsm.pdu import (
     AAssociateAC,
     AAssociateRQ,
+    AsynchronousOperationsWindow,
     ContextResult,
     PresentationContextAC,
     PresentationContextRQ,
@@ -51,6 +52,20 @@ ContextLike: TypeAlias = "str | tuple[str, Iterable[str]]"
 
 
 @value
+class Window:
+    """How many operations may be under way at once, as one side sees it (PS3.7 §D.3.3.3)."""
+
+    invoked: int = 1
+    """Operations of ours without their final response, 0 for any number."""
+    performed: int = 1
+    """Operations of the peer's that we have not finally answered, 0 for any number."""
+
+
+SYNCHRONOUS = Window()
+"""One at a time, each way: what holds unless both sides say otherwise."""
+
+
+@value
 class AcceptedContext:
     """A presentation context that both sides agreed on, as this side sees it."""
 
@@ -73,6 +88,7 @@ def build_request(
     calling_ae_title: str,
     maximum_length: int,
     roles: Mapping[str, tuple[bool, bool]] | None = None,
+    window: Window = SYNCHRONOUS,
     user_identity: UserIdentityRQ | None = None,
     extended_negotiations: Sequence[SOPClassExtendedNegotiation] = (),
     common_extended_negotiations: Sequence[SOPClassCommonExtendedNegotiation] = (),
@@ -81,7 +97,8 @@ def build_request(
 
     `roles` maps a SOP Class UID to the roles (SCU, SCP) that the requestor offers for it; a class
     left out has the default, SCU (PS3.7 §D.3.3.4). `maximum_length` is the longest P-DATA-TF that
-    the requestor receives, bytes, 0 for no limit.
+    the requestor receives, bytes, 0 for no limit. `window`: the operations that it would have under
+    way at once, said only if they are more than one (PS3.7 §D.3.3.3).
 
     Raises `NegotiationError` for no context at all, or more than 128.
     """
@@ -106,6 +123,11 @@ def build_request(
             maximum_length=maximum_length,
             implementation_class_uid=IMPLEMENTATION_CLASS_UID,
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+            asynchronous_operations_window=(
+                None
+                if window == SYNCHRONOUS
+                else AsynchronousOperationsWindow(window.invoked, window.performed)
+            ),
             role_selections=tuple(
                 RoleSelection(uid, scu, scp) for uid, (scu, scp) in (roles or {}).items()
             ),
@@ -141,12 +163,17 @@ def build_answer(
     *,
     maximum_length: int,
     roles: Mapping[str, tuple[bool, bool]] | None = None,
+    window: Window = SYNCHRONOUS,
+    extended_negotiations: Sequence[SOPClassExtendedNegotiation] = (),
     user_identity_response: UserIdentityAC | None = None,
 ) -> AAssociateAC:
     """The A-ASSOCIATE-AC that answers `request`: one result for each context proposed.
 
     `roles` maps a SOP Class UID to the roles (SCU, SCP) that this acceptor grants the requestor;
     never more than was offered (PS3.7 §D.3.3.4). Classes left out keep the default roles.
+    `window`: the most operations that this acceptor invokes and performs at once; answered only if
+    the requestor proposed one, and never wider. `extended_negotiations`: this acceptor's answers;
+    those that answer nothing are left out (PS3.7 §D.3.3.5).
     An acceptance with every context rejected is legal, and what this returns if `choose` says so.
 
     Raises `NegotiationError` if `choose` accepts with a transfer syntax that was not proposed, or
@@ -160,7 +187,16 @@ def build_answer(
             maximum_length=maximum_length,
             implementation_class_uid=IMPLEMENTATION_CLASS_UID,
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+            asynchronous_operations_window=_answer_window(request, window),
             role_selections=tuple(_grant(request, roles or {})),
+            extended_negotiations=tuple(
+                answer
+                for answer in extended_negotiations
+                if any(
+                    answer.sop_class_uid == offer.sop_class_uid
+                    for offer in request.user_information.extended_negotiations
+                )
+            ),
             user_identity_response=user_identity_response,
         ),
         application_context_name=request.application_context_name,
@@ -189,6 +225,35 @@ def _grant(
         if offer.sop_class_uid in roles:
             scu, scp = roles[offer.sop_class_uid]
             yield RoleSelection(offer.sop_class_uid, scu and offer.scu, scp and offer.scp)
+
+
+def _answer_window(request: AAssociateRQ, mine: Window) -> AsynchronousOperationsWindow | None:
+    # Both numbers are the requestor's in both PDUs: what it invokes, we perform.
+    offer = request.user_information.asynchronous_operations_window
+    if offer is None:
+        return None
+    return AsynchronousOperationsWindow(
+        _narrower(offer.invoked, mine.performed), _narrower(offer.performed, mine.invoked)
+    )
+
+
+def _narrower(one: int, other: int) -> int:
+    """The smaller of two limits; 0 is none."""
+    return min(one, other) if one and other else one or other
+
+
+def agree_window(request: AAssociateRQ, answer: AAssociateAC, *, requestor: bool) -> Window:
+    """How many operations the two agree on (PS3.7 §D.3.3.3): one, unless both said otherwise.
+
+    An answer that is wider than what was proposed does not widen it.
+    """
+    offer = request.user_information.asynchronous_operations_window
+    grant = answer.user_information.asynchronous_operations_window
+    if offer is None or grant is None:
+        return SYNCHRONOUS
+    invoked = _narrower(offer.invoked, grant.invoked)
+    performed = _narrower(offer.performed, grant.performed)
+    return Window(invoked, performed) if requestor else Window(performed, invoked)
 
 
 def agree(

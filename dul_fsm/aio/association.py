@@ -17,7 +17,7 @@ from typing import cast
 
 from dul_fsm.aio.handler import AnyHandler
 from dul_fsm.aio.opening import Opening
-from dul_fsm.association import Aborted, Association, Message, ResponseReceived
+from dul_fsm.association import Aborted, Association, Message, Operation, ResponseReceived
 from dul_fsm.dimse import Priority, SourceLike
 from dul_fsm.drivers.aio import AsyncDriver
 from dul_fsm.drivers.requestor import (
@@ -101,7 +101,7 @@ class SCUAssociation(Requestor):
         self._driver = AsyncDriver(
             association, self._performer, connect=connector.connect_async, clock=clock
         )
-        self._given_up: Invocation | None = None  # a C-FIND that nobody waits for any more
+        self._given_up: Operation | None = None  # a C-FIND that nobody waits for any more
         self._closed = False
 
     async def open(
@@ -181,32 +181,32 @@ class SCUAssociation(Requestor):
         return Responses(self, lambda: self._find(sop_class_uid, identifier, priority))
 
     async def _invoke(self, invocation: Invocation) -> Message:
-        await self._send_request(invocation)
-        response = await self._next_response()
+        operation = await self._send_request(invocation)
+        response = await self._next_response(operation)
         # An early answer does not end the sending: what `data` lends must be the caller's again.
-        await self._run(lambda: not self._association.sending)
+        await self._run(lambda: not self._association.lends(operation))
         return response.message
 
-    async def _send_request(self, invocation: Invocation) -> None:
+    async def _send_request(self, invocation: Invocation) -> Operation:
         self._driver.check_outside()
         await self._cancel_given_up()
         if self._association.ended:
             await self._run(lambda: False)
-        self._association.send_request(*invocation)
+        return self._association.send_request(*invocation)
 
-    async def _next_response(self) -> ResponseReceived:
-        responses = self._driver.responses
+    async def _next_response(self, operation: Operation) -> ResponseReceived:
+        responses = operation.responses
         await self._run(lambda: bool(responses))
         return responses.popleft()
 
-    def _give_up(self, invocation: Invocation) -> None:
-        self._given_up = invocation
+    def _give_up(self, operation: Operation) -> None:
+        self._given_up = operation
 
     async def _cancel_given_up(self) -> None:
-        invocation, self._given_up = self._given_up, None
-        if invocation is not None and self.established:
-            self._association.send_cancel(invocation.context, invocation.request.message_id)
-            while not (await self._next_response()).final:
+        operation, self._given_up = self._given_up, None
+        if operation is not None and self.established:
+            self._association.send_cancel(operation.context, operation.request.message_id)
+            while not (await self._next_response(operation)).final:
                 pass
 
     # The end ------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ class Responses:
     def __init__(self, association: SCUAssociation, prepare: Callable[[], Invocation]) -> None:
         self._association = association
         self._prepare = prepare
-        self._invocation: Invocation | None = None
+        self._operation: Operation | None = None
         self._done = False
 
     def __aiter__(self) -> Responses:
@@ -304,11 +304,9 @@ class Responses:
             raise StopAsyncIteration
         association = self._association
         try:
-            if self._invocation is None:
-                invocation = self._prepare()
-                await association._send_request(invocation)
-                self._invocation = invocation
-            response = await association._next_response()
+            if self._operation is None:
+                self._operation = await association._send_request(self._prepare())
+            response = await association._next_response(self._operation)
         except BaseException:
             self._done = True
             raise
@@ -321,8 +319,8 @@ class Responses:
         await self._association._cancel_given_up()
 
     def _end(self) -> None:
-        if self._invocation is not None and not self._done:
-            self._association._give_up(self._invocation)
+        if self._operation is not None and not self._done:
+            self._association._give_up(self._operation)
         self._done = True
 
     def __del__(self) -> None:

@@ -19,6 +19,7 @@ from dul_fsm.association.events import (
     ResponseReceived,
     Sink,
 )
+from dul_fsm.association.operations import Operation
 
 __all__ = [
     "Aborted",
@@ -31,6 +32,7 @@ __all__ = [
     "Event",
     "Memory",
     "Message",
+    "Operation",
     "Origin",
     "Rejected",
     "ReleaseRequested",

@@ -22,7 +22,7 @@ from typing import Final, cast
 from dul_fsm.association import events
 from dul_fsm.association.events import Event, Message, Origin
 from dul_fsm.association.exchange import Exchange, outgoing
-from dul_fsm.association.operations import Operations
+from dul_fsm.association.operations import Operation, Operations
 from dul_fsm.dimse import (
     CCancelRQ,
     Request,
@@ -33,7 +33,7 @@ from dul_fsm.dimse import (
 )
 from dul_fsm.errors import ContextNotAccepted, LocalProtocolError, MessageError
 from dul_fsm.fsm import State
-from dul_fsm.negotiation import AcceptedContext, agree
+from dul_fsm.negotiation import SYNCHRONOUS, AcceptedContext, Window, agree, agree_window
 from dul_fsm.pdu import (
     DEFAULT_MAXIMUM_LENGTH,
     PDV,
@@ -95,10 +95,13 @@ class Association:
         self._begun = False
         self._ended = False
         self._answer_release = False  # once the peer has answered ours
+        self._left = 0  # bytes that the transport took
         self.request: AAssociateRQ | None = None
         """The A-ASSOCIATE-RQ, sent or received."""
         self.answer: AAssociateAC | None = None
         """The A-ASSOCIATE-AC, sent or received."""
+        self.window: Window = SYNCHRONOUS
+        """How many operations both sides agreed to have under way at once."""
 
     # What is ------------------------------------------------------------------------------------
 
@@ -166,13 +169,14 @@ class Association:
         return self._exchange.operations
 
     def context_for(
-        self, sop_class_uid: str, transfer_syntax: str | None = None
+        self, sop_class_uid: str, transfer_syntax: str | None = None, *, as_scp: bool = False
     ) -> AcceptedContext:
         """The accepted context on which this side may invoke operations of a SOP Class.
 
-        Raises `ContextNotAccepted`, saying what was accepted instead.
+        `as_scp`: those that the SCP invokes, N-EVENT-REPORT (PS3.7 §10.1.1). Raises
+        `ContextNotAccepted`, saying what was accepted instead.
         """
-        return self._exchange.context_for(sop_class_uid, transfer_syntax)
+        return self._exchange.context_for(sop_class_uid, transfer_syntax, as_scp=as_scp)
 
     # From the transport -------------------------------------------------------------------------
 
@@ -237,7 +241,7 @@ class Association:
 
     def send_request(
         self, context: AcceptedContext, command: Request, data: SourceLike | None = None
-    ) -> None:
+    ) -> Operation:
         """Send a DIMSE request, with its data set if it has one.
 
         `data`: the encoded data set in the context's transfer syntax, as bytes-like, an iterable
@@ -252,9 +256,21 @@ class Association:
         if self.contexts.get(context.context_id) != context:
             raise ContextNotAccepted(f"{context} is not a context of this association")
         message = outgoing(context, command, data)
-        self.operations.invoke(command.message_id, command)
+        operation = self.operations.invoke(context, command, message)
         self._exchange.put(message)
         self._watch()
+        return operation
+
+    def lends(self, operation: Operation) -> bool:
+        """Whether bytes of a request's data set are still to leave: its owner may not touch it.
+
+        So it may be after an early response. Never once the association has ended and the last
+        `data_to_send` was reported.
+        """
+        end = operation.message.end
+        if self._ended:
+            return self._upper.bytes_to_send > 0
+        return end is None or self._left < end
 
     def send_response(
         self, request: Message, command: Response, data: SourceLike | None = None
@@ -265,7 +281,7 @@ class Association:
         `ValueError` or `TypeError` for what cannot be sent. Then nothing has happened.
         """
         performing, message_id = self.operations.performing, command.message_id_being_responded_to
-        if performing.get(message_id) is not request.command:
+        if performing.get(message_id) is not request:
             raise LocalProtocolError(f"no request with Message ID {message_id} awaits a response")
         if not self.can_respond:
             raise LocalProtocolError(f"{command.name} cannot be sent in {self.state.name}")
@@ -338,6 +354,7 @@ class Association:
 
     def _cut(self) -> None:
         upper, exchange = self._upper, self._exchange
+        message = exchange.first
         try:
             cut = exchange.next_fragment(upper.maximum_fragment)
         except BaseException:
@@ -345,12 +362,15 @@ class Association:
             self.send_abort(self._now, "the source of a data set failed")
             raise
         upper.p_data_request(*cut, self._now)
+        if message.is_done:
+            message.end = self._left + upper.bytes_to_send
         if not exchange.sending:
             self._watch()
 
     def data_sent(self, count: int, now: float) -> None:
         """The transport took the first `count` bytes of `data_to_send`."""
         self._now = now
+        self._left += count
         self._upper.data_sent(count, now)
 
     def next_event(self) -> Event | None:
@@ -410,6 +430,8 @@ class Association:
         request = cast(AAssociateRQ, self.request)  # an answer has a request
         self.answer = answer
         self._exchange.contexts = agree(request, answer, requestor=self.requestor)
+        self.window = agree_window(request, answer, requestor=self.requestor)
+        self.operations.window = self.window.invoked
         if self.requestor:
             self._events.append(events.Accepted(answer))
         if self._upper.maximum_fragment:

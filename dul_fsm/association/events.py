@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from dul_fsm.association.operations import Operation
 from dul_fsm.dimse import Command, Request, Response
 from dul_fsm.dimse.data_set import decode_data_set
 from dul_fsm.negotiation import AcceptedContext
@@ -160,10 +161,15 @@ class ResponseReceived:
     """A whole response has arrived, to a request of ours that awaited it."""
 
     message: Message
-    request: Request
+    operation: Operation
     """What it answers."""
     final: bool
     """Whether no more will come for that request."""
+
+    @property
+    def request(self) -> Request:
+        """The request that it answers."""
+        return self.operation.request
 
 
 @value

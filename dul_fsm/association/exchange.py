@@ -7,7 +7,8 @@ Rules:
 - What PS3.7 Annex C answers for any service is answered here, before an AE is told of it: an
   unrecognized Command Field (0211H), and a Message ID that is being performed already (0210H).
 - A response to nothing that awaits one, and a C-CANCEL of nothing that is being performed, are
-  dropped: they crossed something, or are the peer's mistake. They are never answered.
+  dropped: they crossed something, or are the peer's mistake. So is either on another presentation
+  context than its request's. They are never answered.
 
 Not here: when messages may be sent at all, how the association ends (`association`).
 """
@@ -77,9 +78,15 @@ class Exchange:
         self.operations.invoked.clear()
         self.operations.performing.clear()
 
-    def context_for(self, sop_class_uid: str, transfer_syntax: str | None) -> AcceptedContext:
+    def context_for(
+        self, sop_class_uid: str, transfer_syntax: str | None, *, as_scp: bool = False
+    ) -> AcceptedContext:
         """See `Association.context_for`."""
-        found = [c for c in self.contexts.values() if c.abstract_syntax == sop_class_uid and c.scu]
+        found = [
+            context
+            for context in self.contexts.values()
+            if context.abstract_syntax == sop_class_uid and (context.scp if as_scp else context.scu)
+        ]
         for context in found:
             if transfer_syntax is None or context.transfer_syntax == transfer_syntax:
                 return context
@@ -88,6 +95,9 @@ class Exchange:
             raise ContextNotAccepted(
                 f"the peer accepted {sop_class_uid} with {accepted}, not with {transfer_syntax}"
             )
+        role = "this side as its SCP" if as_scp else "this side as its SCU"
+        if any(context.abstract_syntax == sop_class_uid for context in self.contexts.values()):
+            raise ContextNotAccepted(f"{sop_class_uid} was accepted, but not {role}")
         raise ContextNotAccepted(f"the peer accepted no presentation context for {sop_class_uid}")
 
     # Sent ---------------------------------------------------------------------------------------
@@ -100,6 +110,11 @@ class Exchange:
     def put(self, message: OutgoingMessage) -> None:
         """Send a message, after those that are being sent."""
         self._outgoing.append(message)
+
+    @property
+    def first(self) -> OutgoingMessage:
+        """The message that is being cut, while `sending`."""
+        return self._outgoing[0]
 
     def next_fragment(self, limit: int) -> tuple[int, int, Buffer]:
         """Context id, message control header and fragment that come next, while `sending`.
@@ -156,7 +171,7 @@ class Exchange:
         elif isinstance(command, Request):
             wanted = answers and command.message_id not in self.operations.performing
         else:
-            wanted = self._awaited(command)
+            wanted = self._awaited(message.context.context_id, command)
         if wanted:
             self._arriving = message
             if command.has_data_set:
@@ -166,21 +181,25 @@ class Exchange:
         command, operations = message.command, self.operations
         if isinstance(command, CCancelRQ):
             # PS3.7 §9.3.2.3: a cancel of what is not performed any more is normal: they crossed.
-            if command.message_id_being_responded_to in operations.performing:
+            request = operations.performing.get(command.message_id_being_responded_to)
+            if request is not None and request.context.context_id == message.context.context_id:
                 self._events.append(events.CancelRequested(command.message_id_being_responded_to))
         elif isinstance(command, Request):
             if answers:  # its data set may have come after our A-RELEASE-RQ had left
-                operations.performing[command.message_id] = command
+                operations.performing[command.message_id] = message
                 self._events.append(events.RequestReceived(message))
         else:
-            request = operations.invoked[command.message_id_being_responded_to]
+            message_id = command.message_id_being_responded_to
+            operation = operations.invoked[message_id]
             final = category(command.status) is not StatusCategory.PENDING
             if final:
-                del operations.invoked[request.message_id]
-            self._events.append(events.ResponseReceived(message, request, final))
+                del operations.invoked[message_id]
+            self._events.append(events.ResponseReceived(message, operation, final))
 
-    def _awaited(self, response: Response) -> bool:
-        request = self.operations.invoked.get(response.message_id_being_responded_to)
+    def _awaited(self, context_id: int, response: Response) -> bool:
+        operation = self.operations.invoked.get(response.message_id_being_responded_to)
         return (
-            request is not None and response.command_field == request.command_field | RESPONSE_BIT
+            operation is not None
+            and operation.context.context_id == context_id
+            and response.command_field == operation.request.command_field | RESPONSE_BIT
         )

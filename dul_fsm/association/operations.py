@@ -7,11 +7,37 @@ Not here: when either side must have answered (`association`), what an operation
 
 from __future__ import annotations
 
-from dul_fsm.dimse import Request
+from collections import deque
+from typing import TYPE_CHECKING
+
+from dul_fsm.dimse import OutgoingMessage, Request
 from dul_fsm.errors import LocalProtocolError
+from dul_fsm.negotiation import AcceptedContext
+
+if TYPE_CHECKING:
+    from dul_fsm.association.events import Message, ResponseReceived
 
 LAST_MESSAGE_ID = 0xFFFF
 """Message ID is an unsigned 16-bit number (PS3.7 §E.1)."""
+
+
+class Operation:
+    """A request of ours, from when it is sent until its final response has come."""
+
+    __slots__ = ("context", "message", "request", "responses")
+
+    def __init__(
+        self, context: AcceptedContext, request: Request, message: OutgoingMessage
+    ) -> None:
+        self.context = context
+        """What it left on; its responses come back on the same one."""
+        self.request = request
+        """What was sent."""
+        self.message = message
+        """How far it was."""
+        self.responses: deque[ResponseReceived] = deque()
+        """Responses that were told and that nobody has taken yet: whoever runs the association
+        puts them here."""
 
 
 class Operations:
@@ -20,9 +46,9 @@ class Operations:
     __slots__ = ("_last_id", "invoked", "performing", "window")
 
     def __init__(self) -> None:
-        self.invoked: dict[int, Request] = {}
+        self.invoked: dict[int, Operation] = {}
         """Requests of ours without their final response."""
-        self.performing: dict[int, Request] = {}
+        self.performing: dict[int, Message] = {}
         """Requests of the peer's that we have not finally answered."""
         self.window = 1
         """How many requests of ours may be in flight at once: one, if nothing was negotiated
@@ -39,16 +65,25 @@ class Operations:
                 return candidate
         raise LocalProtocolError("every Message ID is in flight")
 
-    def invoke(self, message_id: int, command: Request) -> None:
-        """A request of ours is about to be sent."""
+    @property
+    def full(self) -> bool:
+        """Whether as many requests of ours are in flight as were negotiated."""
+        return 0 < self.window <= len(self.invoked)
+
+    def invoke(
+        self, context: AcceptedContext, request: Request, message: OutgoingMessage
+    ) -> Operation:
+        """A request of ours is about to be sent, as `message`."""
+        message_id = request.message_id
         if message_id in self.invoked:
             raise LocalProtocolError(f"Message ID {message_id} is already in flight")
-        if self.window and len(self.invoked) >= self.window:
+        if self.full:
             raise LocalProtocolError(
                 f"{len(self.invoked)} operation(s) await their response, and "
                 f"{self.window} may: take the response before the next request"
             )
-        self.invoked[message_id] = command
+        operation = self.invoked[message_id] = Operation(context, request, message)
+        return operation
 
     @property
     def any(self) -> bool:

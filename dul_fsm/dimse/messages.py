@@ -195,7 +195,7 @@ _LAST: Final = 0b10
 class OutgoingMessage:
     """A message on its way out, cut into fragments as they are asked for."""
 
-    __slots__ = ("_command_set", "_data", "command", "context_id")
+    __slots__ = ("_command_set", "_data", "command", "context_id", "end")
 
     def __init__(
         self, context_id: int, command: Command | UnrecognizedRSP, data: Source | None = None
@@ -217,6 +217,8 @@ class OutgoingMessage:
         """None once it was cut."""
         self._data = data
         """None if there is none or once it was cut."""
+        self.end: int | None = None
+        """Where it ends in the stream of what is sent, bytes; for whoever sends it to say."""
 
     @property
     def is_done(self) -> bool:

@@ -13,7 +13,6 @@ Not here: waiting, and who may run the loop when (`blocking`, `aio`); what the p
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -82,8 +81,6 @@ class Loop:
         self._broken = ""  # why nothing can be sent any more
         self._by: float | None = None  # when whoever runs the loop gives up
         self._deferred: list[Event] = []  # rarely more than one
-        self.responses: deque[ResponseReceived] = deque()
-        """Responses that nobody has taken yet."""
         self.end: End | None = None
         """How the association ended, once it has."""
 
@@ -142,7 +139,7 @@ class Loop:
                 self.end = event
             yield from self.performing(self._performer.perform(event))
             if isinstance(event, ResponseReceived) and not self._association.ended:
-                self.responses.append(event)
+                event.operation.responses.append(event)
         return True
 
     def performing(self, steps: Steps) -> Calls:

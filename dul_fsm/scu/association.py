@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 
-from dul_fsm.association import Aborted, Association, Message, ResponseReceived
+from dul_fsm.association import Aborted, Association, Message, Operation, ResponseReceived
 from dul_fsm.dimse import Priority, SourceLike
 from dul_fsm.drivers.blocking import BlockingDriver
 from dul_fsm.drivers.requestor import (
@@ -187,36 +187,36 @@ class SCUAssociation(Requestor):
         the iterator early sends a C-CANCEL and takes the final response.
         """
         invocation = self._find(sop_class_uid, identifier, priority)
-        self._send_request(invocation)
+        operation = self._send_request(invocation)
         done = False
         try:
             while not done:
-                response = self._next_response()
+                response = self._next_response(operation)
                 done = response.final
                 yield response.message
         finally:
             if not done and self.established:
                 with self._driver.lock:
                     self._association.send_cancel(invocation.context, invocation.request.message_id)
-                while not self._next_response().final:
+                while not self._next_response(operation).final:
                     pass
 
     def _invoke(self, invocation: Invocation) -> Message:
-        self._send_request(invocation)
-        response = self._next_response()
+        operation = self._send_request(invocation)
+        response = self._next_response(operation)
         # An early answer does not end the sending: what `data` lends must be the caller's again.
-        self._run(lambda: not self._association.sending)
+        self._run(lambda: not self._association.lends(operation))
         return response.message
 
-    def _send_request(self, invocation: Invocation) -> None:
+    def _send_request(self, invocation: Invocation) -> Operation:
         self._driver.check_outside()
         if self._association.ended:
             self._run(lambda: False)
         with self._driver.lock:
-            self._association.send_request(*invocation)
+            return self._association.send_request(*invocation)
 
-    def _next_response(self) -> ResponseReceived:
-        responses = self._driver.responses
+    def _next_response(self, operation: Operation) -> ResponseReceived:
+        responses = operation.responses
         self._run(lambda: bool(responses))
         return responses.popleft()
 

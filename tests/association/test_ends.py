@@ -119,9 +119,9 @@ def test_the_peers_release_does_instead_of_one_of_ours_that_waits() -> None:
     one.send_request(context(pair.requestor), CEchoRQ(VERIFICATION, 1))
     one.send_release_request(pair.now)  # waits for the request to leave
     pair.acceptor.association.send_release_request(pair.now)
-    pair.acceptor.step(pair)
+    pair.acceptor.step()
     while not pair.requestor.events:  # it hears of the peer's before it sends
-        assert pair.requestor._receive(None) or pair.requestor.step(pair)
+        assert pair.requestor._receive(None) or pair.requestor.step()
     assert pair.requestor.events == [ReleaseRequested(collision=False)]
     one.send_release_response(pair.now)
     pair.run()
@@ -158,10 +158,10 @@ def test_a_release_answer_that_waits_is_not_given_twice() -> None:
     pair = established()
     one, two = pair.requestor, pair.acceptor
     two.association.send_release_request(pair.now)
-    two.step(pair)
+    two.step()
     one.association.send_request(context(one), CEchoRQ(VERIFICATION, 1))
     while not one.events:
-        assert one._receive(None) or one.step(pair)
+        assert one._receive(None) or one.step()
     one.association.send_release_response(pair.now)
     with pytest.raises(LocalProtocolError, match="answered before"):
         one.association.send_release_response(pair.now)
@@ -222,8 +222,8 @@ def test_a_lost_transport_is_told_on_both_sides_in_every_state(name: str) -> Non
 def test_an_abort_by_the_peers_provider_is_told_in_every_state(name: str) -> None:
     pair, side = in_state(name)
     inject(side, AAbort(2, 6))
-    side.step(pair)
-    side.step(pair)
+    side.step()
+    side.step()
     event = aborted(side)
     assert (event.origin, event.reason) == (Origin.PEER_PROVIDER, 6)
     assert "invalid-PDU-parameter" in event.text
@@ -291,9 +291,9 @@ def test_who_calls_and_never_requests_anything_is_no_association() -> None:
         pair = manual()
         pair.connect()
         pair.acceptor.incoming += say
-        pair.acceptor.step(pair)
+        pair.acceptor.step()
         pair.cut()
-        pair.acceptor.step(pair)
+        pair.acceptor.step()
         pair.run()
         assert not ends(pair.acceptor)
         assert pair.acceptor.association.ended

@@ -71,7 +71,7 @@ def kinds(events: list[Event]) -> list[type[Event]]:
 def test_a_request_and_its_response_are_told_to_those_they_are_for() -> None:
     pair = established()
     request = invoke(pair, CEchoRQ(VERIFICATION, 7))
-    assert pair.acceptor.association.operations.performing == {7: request.message.command}
+    assert pair.acceptor.association.operations.performing == {7: request.message}
     response = CEchoRSP(7, 0x0000)
     pair.acceptor.association.send_response(request.message, response)
     assert not pair.acceptor.association.operations.any
