@@ -10,6 +10,7 @@ import pytest
 
 from tests.files.samples import CT, EXPLICIT, FOLDER, IMPLICIT, stored
 from tests.interop.programs import HOST, Listen, Peer, dul_fsm, free_port, run, storescp
+from tests.interop.rows import SCP, SCU, exercises
 
 pytestmark = pytest.mark.interop
 
@@ -36,6 +37,7 @@ StartSCP = Callable[..., AbstractContextManager[Peer]]
 # DCMTK calls -------------------------------------------------------------------------------------
 
 
+@exercises("C-ECHO", SCP, "echoscu")
 def test_echoscu_is_answered_and_released(listen: StartListen, peer: Program) -> None:
     ours = listen()
     done = run(peer("echoscu"), "-v", "--repeat", 3, HOST, ours.port)
@@ -84,6 +86,7 @@ def test_without_that_option_any_ae_title_may_be_called(listen: StartListen, pee
     assert run(peer("echoscu"), "-aec", "OTHER", HOST, ours.port).status == 0
 
 
+@exercises("C-STORE", SCP, "storescu")
 def test_storescu_stores_and_releases(listen: StartListen, peer: Program) -> None:
     ours = listen()
     done = run(peer("storescu"), "-v", "-R", HOST, ours.port, CT, MR)
@@ -106,6 +109,7 @@ def test_what_storescu_stored_before_it_aborted_is_kept(listen: StartListen, pee
 # DCMTK is called ---------------------------------------------------------------------------------
 
 
+@exercises("C-ECHO", SCU, "storescp")
 def test_echo_is_answered_by_storescp_and_released(scp: StartSCP) -> None:
     with scp() as theirs:
         done = dul_fsm("echo", HOST, theirs.port, "--repeat", 3)
@@ -115,6 +119,7 @@ def test_echo_is_answered_by_storescp_and_released(scp: StartSCP) -> None:
         assert theirs.output.count("Received Echo Request") == 3
 
 
+@exercises("C-STORE", SCU, "storescp")
 def test_store_sends_to_storescp_and_releases(scp: StartSCP) -> None:
     with scp("+B") as theirs:
         done = dul_fsm("store", HOST, theirs.port, CT, MR)
@@ -125,6 +130,7 @@ def test_store_sends_to_storescp_and_releases(scp: StartSCP) -> None:
         assert {stored(path) for path in kept} == {stored(CT), stored(MR)}
 
 
+@exercises("C-STORE", SCU, "storescp")
 def test_a_small_maximum_length_of_storescp_is_kept(scp: StartSCP) -> None:
     # What exceeds it storescp answers by an abort.
     with scp("+B", "-pdu", 4096) as theirs:
@@ -133,6 +139,7 @@ def test_a_small_maximum_length_of_storescp_is_kept(scp: StartSCP) -> None:
         assert stored(kept) == stored(CT)
 
 
+@exercises("C-STORE", SCU, "storescp")
 def test_a_file_is_recoded_for_a_storescp_that_takes_implicit_vr_only(scp: StartSCP) -> None:
     from pydicom import dcmread
 
@@ -176,6 +183,7 @@ def test_a_storescp_that_aborts_is_reported(scp: StartSCP, option: str) -> None:
         assert dul_fsm("echo", HOST, theirs.port).status == 0
 
 
+@exercises("C-ECHO", SCU, "dcmqrscp")
 def test_a_wrong_called_ae_title_is_reported_where_dcmqrscp_requires_one(
     peer: Program, tmp_path: Path
 ) -> None:

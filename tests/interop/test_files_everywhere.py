@@ -19,6 +19,7 @@ import pytest
 from dul_fsm.files import read_part10
 from tests.files.samples import FILES, stored
 from tests.interop.programs import HOST, Listen, Program, dul_fsm, run, storescp
+from tests.interop.rows import SCP, SCU, exercises
 
 pytestmark = [
     pytest.mark.interop,
@@ -132,6 +133,7 @@ def bit_preserving(peer: FindPeer, root: Path) -> Iterator[tuple[int, Callable[[
         yield theirs.port, lambda: sorted(kept.iterdir())
 
 
+@exercises("C-STORE", SCU, "storescp")
 def test_ours_to_storescp(peer: FindPeer, tmp_path: Path) -> None:
     files = without(REFUSED_BY_STORESCP)
     with bit_preserving(peer, tmp_path / "scp") as (port, kept):
@@ -184,6 +186,7 @@ def _pair(path: Path) -> tuple[str, str]:
     return part10.sop_class_uid, part10.transfer_syntax_uid
 
 
+@exercises("C-STORE", SCP, "storescu")
 def test_storescu_to_ours_is_as_storescu_to_storescp(
     listen: StartListen, peer: FindPeer, tmp_path: Path
 ) -> None:
@@ -266,6 +269,7 @@ ended.wait()
 """A Storage SCP of pynetdicom's: what comes goes to a file, its data set as the bytes it was."""
 
 
+@exercises("C-STORE", SCU, "pynetdicom")
 def test_ours_to_pynetdicom(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     kept.mkdir()
@@ -281,6 +285,7 @@ def test_ours_to_pynetdicom(tmp_path: Path) -> None:
     assert len(files) == len(STORABLE)
 
 
+@exercises("C-STORE", SCP, "pynetdicom")
 def test_pynetdicom_to_ours(listen: StartListen, monkeypatch: pytest.MonkeyPatch) -> None:
     from pynetdicom import AE, _config
 
