@@ -1,8 +1,8 @@
 """The DICOM Upper Layer (PS3.8) as a pure state machine, and what an AE needs on top of it.
 
 What most programs use is importable from here: `associate` and `serve`, `Handler` with what it
-answers, `TCP` and `Loopback`, the exceptions. The core is a step further down: `association`,
-`upper_layer`, `fsm`, `pdu`, `dimse`, `negotiation`.
+answers, `TCP`, `TLS` and `Loopback`, the exceptions. The core is a step further down:
+`association`, `upper_layer`, `fsm`, `pdu`, `dimse`, `negotiation`.
 
 Nothing is imported before it is used.
 """
@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from dul_fsm.services.handler import Handler as Handler
     from dul_fsm.services.handler import Pending as Pending
     from dul_fsm.services.handler import Reject as Reject
+    from dul_fsm.services.peer_binding import PeerBinding as PeerBinding
     from dul_fsm.services.sop_classes import VERIFICATION as VERIFICATION
     from dul_fsm.timers import TimeLimits as TimeLimits
     from dul_fsm.transports import TCP as TCP
+    from dul_fsm.transports import TLS as TLS
     from dul_fsm.transports import Loopback as Loopback
 
 _HOME = {
@@ -52,12 +54,14 @@ _HOME = {
     "LocalProtocolError": "errors",
     "Loopback": "transports",
     "Message": "association",
+    "PeerBinding": "services.peer_binding",
     "Pending": "services.handler",
     "Reject": "services.handler",
     "SCUAssociation": "scu",
     "Server": "scp",
     "StatusCategory": "dimse.status",
     "TCP": "transports",
+    "TLS": "transports",
     "TimeLimits": "timers",
     "TransportFailed": "errors",
     "VERIFICATION": "services.sop_classes",

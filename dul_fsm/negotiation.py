@@ -9,7 +9,8 @@ Not here: who may associate at all (the user decides), bytes (`pdu`), states (`u
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias
+from functools import lru_cache
+from typing import Final, TypeAlias
 
 from dul_fsm.errors import NegotiationError
 from dul_fsm.pdu import (
@@ -43,6 +44,10 @@ EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
 DEFAULT_TRANSFER_SYNTAXES = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 """Proposed with an abstract syntax that comes without any."""
+
+_REMEMBERED: Final = 1024
+"""Contexts answered and agreed on that are not made anew for the next association: a peer that
+comes again proposes what it proposed before, and what it gets can be the same objects."""
 
 Chooser: TypeAlias = Callable[[PresentationContextRQ], "str | ContextResult"]
 """An acceptor's policy: the transfer syntax to accept a context with, or why it is rejected."""
@@ -181,7 +186,7 @@ def build_answer(
     """
     return AAssociateAC(
         presentation_contexts=tuple(
-            _result(context, choose(context)) for context in request.presentation_contexts
+            [_result(context, choose(context)) for context in request.presentation_contexts]
         ),
         user_information=UserInformation(
             maximum_length=maximum_length,
@@ -215,7 +220,12 @@ def _result(context: PresentationContextRQ, choice: str | ContextResult) -> Pres
         raise NegotiationError(
             f"transfer syntax {choice} was not proposed for context {context.context_id}"
         )
-    return PresentationContextAC(context.context_id, ContextResult.ACCEPTANCE, choice)
+    return _accept(context.context_id, choice)
+
+
+@lru_cache(_REMEMBERED)
+def _accept(context_id: int, transfer_syntax: str) -> PresentationContextAC:
+    return PresentationContextAC(context_id, ContextResult.ACCEPTANCE, transfer_syntax)
 
 
 def _grant(
@@ -267,6 +277,7 @@ def agree(
     offered = {role.sop_class_uid: role for role in request.user_information.role_selections}
     granted = {role.sop_class_uid: role for role in answer.user_information.role_selections}
     proposed = {context.context_id: context for context in request.presentation_contexts}
+    scu, scp = _roles(None, None, requestor)
     accepted = {}
     for result in answer.presentation_contexts:
         context = proposed.get(result.context_id)
@@ -277,17 +288,24 @@ def agree(
         ):
             continue
         uid = context.abstract_syntax
-        scu, scp = _requestor_roles(offered.get(uid), granted.get(uid))
-        if not requestor:
-            scu, scp = scp, scu
-        accepted[context.context_id] = AcceptedContext(
+        if granted:
+            scu, scp = _roles(offered.get(uid), granted.get(uid), requestor)
+        accepted[context.context_id] = _agreed(
             context.context_id, uid, result.transfer_syntax, scu, scp
         )
     return accepted
 
 
-def _requestor_roles(offer: RoleSelection | None, grant: RoleSelection | None) -> tuple[bool, bool]:
-    """The requestor's roles (SCU, SCP): the default unless both sides say otherwise."""
-    if offer is None or grant is None:
-        return True, False
-    return offer.scu and grant.scu, offer.scp and grant.scp
+def _roles(
+    offer: RoleSelection | None, grant: RoleSelection | None, requestor: bool
+) -> tuple[bool, bool]:
+    """This side's roles (SCU, SCP): the default unless both sides say otherwise."""
+    scu, scp = True, False
+    if offer is not None and grant is not None:
+        scu, scp = offer.scu and grant.scu, offer.scp and grant.scp
+    return (scu, scp) if requestor else (scp, scu)
+
+
+@lru_cache(_REMEMBERED)
+def _agreed(context_id: int, uid: str, syntax: str, scu: bool, scp: bool) -> AcceptedContext:
+    return AcceptedContext(context_id, uid, syntax, scu, scp)

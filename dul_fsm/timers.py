@@ -71,40 +71,40 @@ class TimeLimits:
 class Timers:
     """The deadlines that are running. At most one per `TimeLimit`."""
 
-    __slots__ = ("_deadlines",)
+    __slots__ = ("_running",)
 
     def __init__(self) -> None:
-        self._deadlines: dict[TimeLimit, float] = {}
+        self._running: dict[TimeLimit, float] = {}
 
     def start(self, limit: TimeLimit, now: float, seconds: float | None) -> None:
         """Start or restart; without a limit, stop."""
         if seconds is None:
-            self._deadlines.pop(limit, None)
+            self._running.pop(limit, None)
         else:
-            self._deadlines[limit] = now + seconds
+            self._running[limit] = now + seconds
 
     def stop(self, limit: TimeLimit) -> None:
         """Stop; nothing happens if it is not running."""
-        self._deadlines.pop(limit, None)
+        self._running.pop(limit, None)
 
     def stop_all(self) -> None:
         """Stop every one."""
-        self._deadlines.clear()
+        self._running.clear()
 
     def running(self, limit: TimeLimit) -> bool:
         """Whether this one runs."""
-        return limit in self._deadlines
+        return limit in self._running
 
     @property
     def deadline(self) -> float | None:
         """When the next one passes; None when none runs."""
-        return min(self._deadlines.values()) if self._deadlines else None
+        return min(self._running.values()) if self._running else None
 
     def expire(self, now: float) -> TimeLimit | None:
         """Take the one that passed first, if any has passed by `now`; it runs no more."""
-        due = [(when, limit) for limit, when in self._deadlines.items() if when <= now]
+        due = [(when, limit) for limit, when in self._running.items() if when <= now]
         if not due:
             return None
         _, limit = min(due, key=lambda item: item[0])
-        del self._deadlines[limit]
+        del self._running[limit]
         return limit

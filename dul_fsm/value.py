@@ -37,8 +37,11 @@ def value(cls: type[Any] | None = None, /, *, kw_only: bool = False) -> Any:
 
 
 def _init(cls: Any, post_init: bool) -> Callable[..., None]:
-    """Compile `__init__`: `object.__setattr__` sets each field, since ours refuses to."""
-    names: dict[str, Any] = {"_set": object.__setattr__}
+    """Compile `__init__`: each field is set by its slot's own descriptor, since ours refuses to.
+
+    `object.__setattr__` would look it up each time, which costs as much as all the rest.
+    """
+    names: dict[str, Any] = {"_absent": object()}
     positional: list[str] = []
     keyword: list[str] = []
     body: list[str] = []
@@ -49,10 +52,11 @@ def _init(cls: Any, post_init: bool) -> Callable[..., None]:
             parameter = f"{one.name}=_default_{one.name}"
         elif one.default_factory is not MISSING:
             names[f"_make_{one.name}"] = one.default_factory
-            parameter = f"{one.name}=_set"  # no caller has that to give
-            given = f"_make_{one.name}() if {one.name} is _set else {one.name}"
+            parameter = f"{one.name}=_absent"
+            given = f"_make_{one.name}() if {one.name} is _absent else {one.name}"
         (keyword if one.kw_only else positional).append(parameter)
-        body.append(f" _set(self, {one.name!r}, {given})")
+        names[f"_set_{one.name}"] = getattr(cls, one.name).__set__
+        body.append(f" _set_{one.name}(self, {given})")
     if post_init:
         body.append(" self.__post_init__()")
     parameters = ", ".join(["self", *positional, *(["*"] if keyword else []), *keyword])

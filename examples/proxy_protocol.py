@@ -13,97 +13,85 @@ import ipaddress
 import struct
 import threading
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from dul_fsm import TCP, associate, serve
-from dul_fsm.services.handler import Handler
-from dul_fsm.transports.base import Buffer, Connector, Listener, Transport
+from dul_fsm import TCP, Handler, associate, serve
+from dul_fsm.transports.base import Connector, Transport
+from dul_fsm.transports.wrapping import WrappedListener, Wrapper
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 HEADER = struct.Struct(">12sBBH")  # signature, version and command, family, length of the rest
 LOCAL, PROXY = 0x20, 0x21
-TCP_OVER_IPV4, TCP_OVER_IPV6 = 0x11, 0x21
-ADDRESSES = {TCP_OVER_IPV4: struct.Struct(">4s4sHH"), TCP_OVER_IPV6: struct.Struct(">16s16sHH")}
+ADDRESSES = {0x11: struct.Struct(">4s4sHH"), 0x21: struct.Struct(">16s16sHH")}  # TCP over IPv4, v6
 MAXIMUM_LENGTH = 4096  # addresses, and whatever else a proxy has to say
 HEADER_TIMEOUT = 5.0  # seconds in which a proxy sends its first bytes
 
 
-class ProxiedTransport:
+class ProxiedTransport(Wrapper):
     """One connection from a proxy. The header is read when it is needed, not when it is accepted:
     a proxy that says nothing delays nobody else."""
 
     def __init__(self, lower: Transport) -> None:
-        self.local = getattr(lower, "local", "")
-        self._lower = lower
-        self._peer = getattr(lower, "peer", "")
+        super().__init__(lower)
         self._reading = threading.Lock()
-        self._head = bytearray()
-        self._wanted = HEADER.size  # bytes until more is known
-        self._complete = False
+        self._head, self._wanted = bytearray(), HEADER.size
 
     @property
     def peer(self) -> str:
         """The client, as the proxy names it; the proxy itself if it names nobody."""
         with suppress(OSError):
             self._read_header(HEADER_TIMEOUT)
-        return self._peer
-
-    def send(self, buffers: Sequence[Buffer], timeout: float | None) -> int:
-        return self._lower.send(buffers, timeout)
+        return named_in(self._head) or super().peer
 
     def receive_into(self, view: memoryview, timeout: float | None) -> int:
-        if self._complete:
-            return self._lower.receive_into(view, timeout)
-        began = time.monotonic()
-        self._read_header(timeout)
-        passed = time.monotonic() - began
-        return self._lower.receive_into(view, None if timeout is None else timeout - passed)
+        return self.lower.receive_into(view, self._read_header(timeout))
 
-    def close(self) -> None:
-        self._lower.close()
-
-    def _read_header(self, timeout: float | None) -> None:
-        deadline = None if timeout is None else time.monotonic() + timeout
+    def _read_header(self, timeout: float | None) -> float | None:
+        """Read what is missing of it, and no byte of what follows; the seconds that are left."""
+        deadline = time.monotonic() + (timeout or 0.0)
         with self._reading:
-            while not self._complete:
-                left = None if deadline is None else deadline - time.monotonic()
-                piece = bytearray(self._wanted - len(self._head))  # and no byte of what follows
-                count = self._lower.receive_into(memoryview(piece), left)
+            while missing := self._wanted - len(self._head):
+                left = None if timeout is None else deadline - time.monotonic()
+                piece = bytearray(missing)
+                count = self.lower.receive_into(memoryview(piece), left)
                 if not count:
                     raise ConnectionError("the proxy hung up before it said for whom it calls")
                 self._head += piece[:count]
-                if len(self._head) == self._wanted:
-                    self._parse()
-
-    def _parse(self) -> None:
-        signature, command, family, length = HEADER.unpack_from(self._head)
-        if signature != SIGNATURE or command not in (LOCAL, PROXY) or length > MAXIMUM_LENGTH:
-            raise ConnectionError("the peer does not speak the PROXY protocol, version 2")
-        self._wanted = HEADER.size + length
-        if len(self._head) < self._wanted:
-            return
-        self._complete = True
-        layout = ADDRESSES.get(family)
-        if command == PROXY and layout is not None and layout.size <= length:
-            source, _, port, _ = layout.unpack_from(self._head, HEADER.size)
-            host = ipaddress.ip_address(source)
-            self._peer = f"[{host}]:{port}" if host.version == 6 else f"{host}:{port}"
+                if len(self._head) == HEADER.size:
+                    self._wanted += length_of(self._head)
+        return None if timeout is None else deadline - time.monotonic()
 
 
-class ProxiedListener:
-    """Accepts what a proxy passes on."""
+def length_of(head: bytearray) -> int:
+    """Bytes of a header that follow its beginning."""
+    signature, command, _, length = HEADER.unpack_from(head)
+    if signature != SIGNATURE or command not in (LOCAL, PROXY) or length > MAXIMUM_LENGTH:
+        raise ConnectionError("the peer does not speak the PROXY protocol, version 2")
+    return int(length)
 
-    def __init__(self, lower: Listener) -> None:
-        self.address = lower.address
-        self._lower = lower
 
-    def accept(self) -> ProxiedTransport:
-        return ProxiedTransport(self._lower.accept())
+def named_in(head: bytearray) -> str:
+    """HOST:PORT of the client that a header names; empty if it names none."""
+    _, command, family, length = HEADER.unpack(head[: HEADER.size].ljust(HEADER.size, b"\0"))
+    layout = ADDRESSES.get(family)
+    if command != PROXY or layout is None or min(length, len(head) - HEADER.size) < layout.size:
+        return ""
+    source, _, port, _ = layout.unpack_from(head, HEADER.size)
+    host = ipaddress.ip_address(source)
+    return f"[{host}]:{port}" if host.version == 6 else f"{host}:{port}"
 
-    def close(self) -> None:
-        self._lower.close()
+
+def header_for(client: str) -> bytes:
+    """A header that names HOST:PORT, or nobody if that is no address."""
+    host, _, port = client.rpartition(":")
+    try:
+        source = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return HEADER.pack(SIGNATURE, LOCAL, 0, 0)
+    family = 0x21 if source.version == 6 else 0x11
+    named = ADDRESSES[family].pack(source.packed, source.packed, int(port), int(port))
+    return HEADER.pack(SIGNATURE, PROXY, family, len(named)) + named
 
 
 @dataclass(frozen=True)
@@ -115,31 +103,18 @@ class ProxyProtocol:
     """HOST:PORT, or [HOST]:PORT, to name in place of ourselves."""
 
     def connect(self, timeout: float | None) -> Transport:
-        deadline = None if timeout is None else time.monotonic() + timeout
         transport = self.lower.connect(timeout)
-        header = self._header(self.client or getattr(transport, "local", ""))
+        header = header_for(self.client or getattr(transport, "local", ""))
         try:
-            while header:
-                left = None if deadline is None else deadline - time.monotonic()
-                header = header[transport.send([header], left) :]
+            while header:  # the first bytes of a connection: nothing is in their way
+                header = header[transport.send([header], timeout) :]
         except BaseException:
             transport.close()
             raise
         return transport
 
-    def listen(self) -> ProxiedListener:
-        return ProxiedListener(self.lower.listen())
-
-    @staticmethod
-    def _header(client: str) -> bytes:
-        host, _, port = client.rpartition(":")
-        try:
-            source = ipaddress.ip_address(host.strip("[]"))
-        except ValueError:  # no client that has an address
-            return HEADER.pack(SIGNATURE, LOCAL, 0, 0)
-        family = TCP_OVER_IPV6 if source.version == 6 else TCP_OVER_IPV4
-        named = ADDRESSES[family].pack(source.packed, source.packed, int(port), int(port))
-        return HEADER.pack(SIGNATURE, PROXY, family, len(named)) + named
+    def listen(self) -> WrappedListener:
+        return WrappedListener(self.lower.listen(), ProxiedTransport)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """DICOM with a witness: a wrapper that tees what passes, in both directions, to a file.
 
     associate(Recording(TCP("pacs.example.org", 104), "call.bytes"))
-    for direction, data in read_recording("call.bytes"): ...
+    for direction, number, data in read_recording("call.bytes"): ...
 
 It wraps any other endpoint, on either side. What it writes is what the transport has taken and
 given, in the order in which this end saw it; one file holds all connections of an endpoint.
@@ -9,99 +9,50 @@ given, in the order in which this end saw it; one file holds all connections of 
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from dul_fsm import TCP, associate, serve
-from dul_fsm.transports.base import Buffer, Connector, Listener, Transport
+from dul_fsm.transports.base import Buffer, Connector, Transport
+from dul_fsm.transports.wrapping import WrappedListener, Wrapper
 
 RECORD = struct.Struct(">cII")  # direction, number of the connection, bytes that follow
 SENT, RECEIVED = b">", b"<"
 
 
-class Tape:
-    """The file, shared by all connections; closed when the last of them is."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(path)
-        self._lock = threading.Lock()
-        self._file: BinaryIO | None = None
-        self._users = 0
-        self._connections = 0
-
-    def open(self) -> int:
-        """One more connection; its number, from 1."""
-        with self._lock:
-            if self._file is None:
-                self._file = self._path.open("ab", buffering=0)
-            self._users += 1
-            self._connections += 1
-            return self._connections
-
-    def write(self, direction: bytes, connection: int, data: bytes) -> None:
-        with self._lock:
-            if self._file is not None:
-                self._file.write(RECORD.pack(direction, connection, len(data)) + data)
-
-    def close(self) -> None:
-        """One connection less."""
-        with self._lock:
-            self._users -= 1
-            if not self._users and self._file is not None:
-                self._file.close()
-                self._file = None
-
-
-class RecordedTransport:
+class RecordedTransport(Wrapper):
     """One connection that is recorded."""
 
-    def __init__(self, lower: Transport, tape: Tape) -> None:
-        self.local = getattr(lower, "local", "")
-        self.peer = getattr(lower, "peer", "")
-        self._lower = lower
-        self._tape = tape
-        self._number = tape.open()
-        self._closing = threading.Lock()
-        self._closed = False
+    def __init__(self, lower: Transport, path: str | os.PathLike[str], number: int) -> None:
+        super().__init__(lower)
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115
+        self._number = number
+        self._lock = threading.Lock()  # one thread sends, one receives, any may close
 
     def send(self, buffers: Sequence[Buffer], timeout: float | None) -> int:
-        count = self._lower.send(buffers, timeout)
-        if count:
-            self._tape.write(SENT, self._number, b"".join(buffers)[:count])
+        count = self.lower.send(buffers, timeout)
+        self._write(SENT, b"".join(buffers)[:count])
         return count
 
     def receive_into(self, view: memoryview, timeout: float | None) -> int:
-        count = self._lower.receive_into(view, timeout)
-        if count:
-            self._tape.write(RECEIVED, self._number, bytes(view[:count]))
+        count = self.lower.receive_into(view, timeout)
+        self._write(RECEIVED, bytes(view[:count]))
         return count
 
     def close(self) -> None:
-        self._lower.close()
-        with self._closing:
-            closed, self._closed = self._closed, True
-        if not closed:
-            self._tape.close()
+        self.lower.close()
+        with self._lock:
+            self._file.close()
 
-
-class RecordedListener:
-    """Accepts connections and records them."""
-
-    def __init__(self, lower: Listener, tape: Tape) -> None:
-        self.address = lower.address
-        self._lower = lower
-        self._tape = tape
-
-    def accept(self) -> RecordedTransport:
-        return RecordedTransport(self._lower.accept(), self._tape)
-
-    def close(self) -> None:
-        self._lower.close()
+    def _write(self, direction: bytes, data: bytes) -> None:
+        with self._lock:
+            if data and not self._file.closed:
+                self._file.write(RECORD.pack(direction, self._number, len(data)) + data)
 
 
 class Recording:
@@ -109,13 +60,17 @@ class Recording:
 
     def __init__(self, lower: Connector, path: str | os.PathLike[str]) -> None:
         self._lower = lower
-        self._tape = Tape(path)
+        self._path = path
+        self._numbers = itertools.count(1)
 
     def connect(self, timeout: float | None) -> RecordedTransport:
-        return RecordedTransport(self._lower.connect(timeout), self._tape)
+        return self._recorded(self._lower.connect(timeout))
 
-    def listen(self) -> RecordedListener:
-        return RecordedListener(self._lower.listen(), self._tape)
+    def listen(self) -> WrappedListener:
+        return WrappedListener(self._lower.listen(), self._recorded)
+
+    def _recorded(self, lower: Transport) -> RecordedTransport:
+        return RecordedTransport(lower, self._path, next(self._numbers))
 
 
 def read_recording(path: str | os.PathLike[str]) -> Iterator[tuple[str, int, bytes]]:

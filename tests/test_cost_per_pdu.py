@@ -28,11 +28,12 @@ LENGTHS = (16384, 131072)
 """Maximum lengths: what many devices insist on, and what fast peers take."""
 
 # What it is now, and a twentieth more: `transitions` and Python change a little with each release.
-CALLS = {("sending", 16384): 91, ("receiving", 16384): 128}
-CALLS |= {("sending", 131072): 98, ("receiving", 131072): 128}
+CALLS = {("sending", 16384): 31, ("receiving", 16384): 50}
+CALLS |= {("sending", 131072): 44, ("receiving", 131072): 57}
 
-BYTES = 16000
-"""Allocated at any one time, whatever the length of the PDUs: a copy of one of them is more."""
+BYTES = {"sending": 24000, "receiving": 16000}
+"""Allocated at any one time, whatever the length of the PDUs. What is sent at once is 32 of the
+short ones, each a few small objects; a copy of one of them on top of that is more."""
 BYTES_KEPT = 48
 """Still there afterwards, for each PDU: less than the smallest object that could be kept."""
 
@@ -156,9 +157,9 @@ def test_no_fragment_is_copied_or_kept(name: str, maximum_length: int) -> None:
         after, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak - before <= BYTES, (
+    assert peak - before <= BYTES[name], (
         f"{name} P-DATA-TFs of {maximum_length} bytes takes {peak - before} bytes at a time, not "
-        f"{BYTES}: a fragment is copied on the {name} side"
+        f"{BYTES[name]}: a fragment is copied on the {name} side"
     )
     assert (after - before) / half <= BYTES_KEPT, (
         f"{name} {half} P-DATA-TFs leaves {after - before} bytes behind on the {name} side"

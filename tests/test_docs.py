@@ -112,7 +112,7 @@ def test_how_tos_show_code(page: str) -> None:
 @pytest.fixture(scope="module")
 def unix() -> dict[str, Any]:
     """What the example of a transport defines."""
-    (block,) = blocks("transports.md")
+    block, _ = blocks("transports.md")
     names: dict[str, Any] = {}
     exec(compile(block, "docs/transports.md", "exec"), names)
     return names
@@ -124,7 +124,7 @@ def test_the_example_of_a_transport_keeps_every_clause(
 ) -> None:
     def make_pair() -> tuple[Any, Any]:
         one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        return unix["UnixTransport"](one), unix["UnixTransport"](other)
+        return unix["carried_by"](one), unix["carried_by"](other)
 
     clause(make_pair)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -15,12 +16,17 @@ from typing import Any, NamedTuple
 import pytest
 
 from dul_fsm.testing.transports import CLAUSES, Break, Clause, check_transport
+from dul_fsm.testing.transports_aio import CLAUSES as ASYNC_CLAUSES
+from dul_fsm.testing.transports_aio import check_transport_async
 from dul_fsm.transports import TCP, Connector, Loopback, Transport, pair
+from dul_fsm.transports.aio import AsyncTransport
+from dul_fsm.transports.aio.streams import AsyncDescriptorTransport
 from dul_fsm.transports.base import ListenerClosed
 from dul_fsm.transports.loopback import LoopbackTransport
+from dul_fsm.transports.streams import DescriptorTransport
 from examples.proxy_protocol import HEADER, LOCAL, PROXY, SIGNATURE, ProxiedTransport, ProxyProtocol
-from examples.recording import RecordedTransport, Recording, Tape, read_recording
-from examples.stdio_tunnel import PipeTransport, Stdio, Tunnel
+from examples.recording import RecordedTransport, Recording, read_recording
+from examples.stdio_tunnel import Stdio, Tunnel
 from examples.unix_socket import UnixSocket
 from tests.transports.helpers import Task, receive_exactly, send_all
 from tests.transports.sockets import reset
@@ -51,6 +57,11 @@ def test_an_example_runs_as_a_program(name: str) -> None:
     assert ran.stdout.startswith(SAID[name])
 
 
+def test_the_page_on_transports_shows_an_example_as_it_is() -> None:
+    page = (ROOT / "docs" / "transports.md").read_text()
+    assert (ROOT / "examples" / "unix_socket.py").read_text() in page
+
+
 # The clauses -------------------------------------------------------------------------------------
 
 
@@ -69,7 +80,7 @@ def unix_pair(folder: Path) -> tuple[Transport, Transport]:
 
 def pipe_pair(folder: Path) -> tuple[Transport, Transport]:
     (a, b), (c, d) = os.pipe(), os.pipe()
-    return PipeTransport(a, d, "other", lambda: None), PipeTransport(c, b, "one", lambda: None)
+    return DescriptorTransport(a, d), DescriptorTransport(c, b)
 
 
 def proxied_pair(folder: Path) -> tuple[Transport, Transport]:
@@ -86,33 +97,34 @@ def recorded_pair(folder: Path) -> tuple[Transport, Transport]:
 
 
 def recorded_loopback(folder: Path) -> tuple[Transport, Transport]:
-    tape = Tape(folder / "both")
     one, other = pair()
-    return RecordedTransport(one, tape), RecordedTransport(other, tape)
+    tape = folder / "both"
+    return RecordedTransport(one, tape, 1), RecordedTransport(other, tape, 2)
 
 
-def tcp_of(end: Any) -> socket.socket:
-    found: socket.socket = getattr(end, "_lower", end)._socket
-    return found
+def lower_of(end: Any) -> Any:
+    """What is below all wrappers, and in asyncio below that."""
+    end = getattr(end, "_blocking", end)
+    return getattr(end, "lower", end)
 
 
 def half_close(end: Any) -> None:
-    lower = getattr(end, "_lower", end)
+    lower = lower_of(end)
     if isinstance(lower, LoopbackTransport):
         lower.half_close()
-    elif isinstance(end, PipeTransport):
-        with open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), end._writing)
+    elif hasattr(lower, "_socket"):
+        lower._socket.shutdown(socket.SHUT_WR)
     else:
-        tcp_of(end).shutdown(socket.SHUT_WR)
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), lower.writing)
 
 
 def break_off(end: Any) -> None:
-    lower = getattr(end, "_lower", end)
+    lower = lower_of(end)
     if isinstance(lower, LoopbackTransport):
         lower.cut()
     else:
-        reset(tcp_of(end))
+        reset(lower._socket)
 
 
 class Wire(NamedTuple):
@@ -138,6 +150,35 @@ def test_the_transport_of_an_example_keeps(wire: Wire, clause: Clause, tmp_path:
         partial(wire.make, tmp_path), half_close=half_close, reset=wire.reset, clauses=[clause]
     )
     assert bool(left_out) == (clause.needs == "reset" and wire.reset is None)
+
+
+async def async_unix_pair(folder: Path) -> tuple[AsyncTransport, AsyncTransport]:
+    endpoint = UnixSocket(str(folder / "socket"))
+    listener = await endpoint.listen_async()
+    accept = asyncio.create_task(listener.accept())
+    connected = await endpoint.connect_async(60.0)
+    accepted = await accept
+    listener.close()
+    return connected, accepted
+
+
+async def async_pipe_pair(folder: Path) -> tuple[AsyncTransport, AsyncTransport]:
+    (a, b), (c, d) = os.pipe(), os.pipe()
+    one, other = DescriptorTransport(a, d), DescriptorTransport(c, b)
+    return AsyncDescriptorTransport(one), AsyncDescriptorTransport(other)
+
+
+@pytest.mark.parametrize("clause", ASYNC_CLAUSES, ids=str)
+@pytest.mark.parametrize("make", [async_unix_pair, async_pipe_pair])
+def test_the_transport_of_an_example_keeps_it_in_asyncio(
+    make: Callable[[Path], Coroutine[Any, Any, tuple[AsyncTransport, AsyncTransport]]],
+    clause: Clause,
+    tmp_path: Path,
+) -> None:
+    left_out = check_transport_async(
+        partial(make, tmp_path), half_close=half_close, clauses=[clause]
+    )
+    assert bool(left_out) == (clause.needs == "reset")
 
 
 # Each one's own ----------------------------------------------------------------------------------

@@ -14,15 +14,20 @@ from dul_fsm.negotiation import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
     IMPLICIT_VR_LITTLE_ENDIAN,
+    SYNCHRONOUS,
     AcceptedContext,
     ContextLike,
+    Window,
     agree,
+    agree_window,
     build_answer,
     build_request,
     choose_from,
 )
 from dul_fsm.pdu import (
+    AAssociateAC,
     AAssociateRQ,
+    AsynchronousOperationsWindow,
     ContextResult,
     PresentationContextAC,
     PresentationContextRQ,
@@ -287,3 +292,109 @@ def test_a_role_for_a_class_that_was_not_offered_is_not_answered() -> None:
         request, choose_from(SUPPORTED), maximum_length=0, roles={CT: (True, True)}
     )
     assert answer.user_information.role_selections == ()
+
+
+# The asynchronous operations window (PS3.7 §D.3.3.3) ---------------------------------------------
+
+
+def windowed(window: Window) -> AAssociateRQ:
+    return build_request(
+        [VERIFICATION],
+        called_ae_title="SCP",
+        calling_ae_title="SCU",
+        maximum_length=0,
+        window=window,
+    )
+
+
+def answered(request: AAssociateRQ, window: Window) -> AAssociateAC:
+    return build_answer(request, choose_from(SUPPORTED), maximum_length=0, window=window)
+
+
+def test_a_window_of_one_is_not_proposed_and_not_answered() -> None:
+    """Synchronous is what holds unless something else is said."""
+    request = windowed(SYNCHRONOUS)
+    assert request.user_information.asynchronous_operations_window is None
+    answer = answered(request, Window(8, 8))
+    assert answer.user_information.asynchronous_operations_window is None
+    for requestor in (True, False):
+        assert agree_window(request, answer, requestor=requestor) == SYNCHRONOUS
+
+
+def narrower(one: int, other: int) -> int:
+    """By enumeration of what 0 means."""
+    return min(one or 1 << 16, other or 1 << 16) % (1 << 16)
+
+
+@pytest.mark.parametrize(
+    ("invoked", "performed", "mine_invoked", "mine_performed"),
+    list(product((0, 1, 2, 8, 65535), repeat=4))[1::3],
+)
+def test_both_sides_agree_on_the_narrower_window_each_way(
+    invoked: int, performed: int, mine_invoked: int, mine_performed: int
+) -> None:
+    request = windowed(Window(invoked, performed))
+    answer = answered(request, Window(mine_invoked, mine_performed))
+    there = agree_window(request, answer, requestor=True)
+    here = agree_window(request, answer, requestor=False)
+    if (invoked, performed) == (1, 1):
+        assert there == here == SYNCHRONOUS
+        return
+    assert there == Window(narrower(invoked, mine_performed), narrower(performed, mine_invoked))
+    assert here == Window(there.performed, there.invoked)
+
+
+def test_a_peer_that_answers_no_window_leaves_it_at_one() -> None:
+    request = windowed(Window(8, 8))
+    answer = answered(request, Window(8, 8))
+    silent = replace(
+        answer,
+        user_information=replace(answer.user_information, asynchronous_operations_window=None),
+    )
+    assert agree_window(request, silent, requestor=True) == SYNCHRONOUS
+
+
+def test_an_answer_that_is_wider_than_what_was_proposed_does_not_widen_it() -> None:
+    request = windowed(Window(4, 2))
+    answer = answered(request, Window(0, 0))
+    wide = replace(
+        answer,
+        user_information=replace(
+            answer.user_information,
+            asynchronous_operations_window=AsynchronousOperationsWindow(100, 0),
+        ),
+    )
+    assert agree_window(request, wide, requestor=True) == Window(4, 2)
+    assert agree_window(request, wide, requestor=False) == Window(2, 4)
+
+
+def test_an_acceptor_may_switch_the_window_off() -> None:
+    request = windowed(Window(0, 0))
+    assert agree_window(request, answered(request, SYNCHRONOUS), requestor=True) == SYNCHRONOUS
+
+
+# Extended negotiation (PS3.7 §D.3.3.5, §D.3.3.6) -------------------------------------------------
+
+
+def test_only_what_was_asked_about_is_answered() -> None:
+    asked = SOPClassExtendedNegotiation(CT, b"\1\0")
+    common = SOPClassCommonExtendedNegotiation(CT, "1.2.840.10008.4.2")
+    request = build_request(
+        [CT],
+        called_ae_title="SCP",
+        calling_ae_title="SCU",
+        maximum_length=0,
+        extended_negotiations=[asked],
+        common_extended_negotiations=[common],
+    )
+    assert request.user_information.extended_negotiations == (asked,)
+    assert request.user_information.common_extended_negotiations == (common,)
+    mine = SOPClassExtendedNegotiation(CT, b"\0\0")
+    answer = build_answer(
+        request,
+        choose_from(SUPPORTED),
+        maximum_length=0,
+        extended_negotiations=[mine, SOPClassExtendedNegotiation(VERIFICATION, b"\1")],
+    )
+    assert answer.user_information.extended_negotiations == (mine,)
+    assert answer.user_information.common_extended_negotiations == ()  # requests only

@@ -14,9 +14,16 @@ from examples.proxy_protocol import ProxyProtocol
 from examples.recording import Recording, read_recording
 from examples.stdio_tunnel import Tunnel
 from examples.unix_socket import UnixSocket
+from tests.aio.support import run
 from tests.certificates import Certificates, make
 from tests.drivers.support import nothing_left
-from tests.one_session import IMAGES, scp_session, scu_session
+from tests.one_session import (
+    IMAGES,
+    async_scp_session,
+    async_scu_session,
+    scp_session,
+    scu_session,
+)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +92,71 @@ def test_with_a_recording_of_both_ends(tmp_path: Path) -> None:
     assert sent.startswith(b"\x01\x00")
     assert bytes_of(theirs, "<") == sent
     assert bytes_of(ours, "<") == bytes_of(theirs, ">")
+
+
+# In asyncio --------------------------------------------------------------------------------------
+
+
+def test_over_tcp_in_asyncio() -> None:
+    async def test() -> None:
+        async with async_scp_session(TCP("127.0.0.1", 0)) as server:
+            await async_scu_session(TCP("127.0.0.1", server.port))
+
+    run(test)
+
+
+def test_over_tls_in_asyncio(certificates: Certificates) -> None:
+    ours = client_context(ca=certificates.ca, cert=certificates.client)
+    theirs = server_context(ca=certificates.ca, cert=certificates.server)
+
+    async def test() -> None:
+        async with async_scp_session(TLS("127.0.0.1", 0, theirs)) as server:
+            await async_scu_session(TLS("127.0.0.1", server.port, ours))
+
+    run(test)
+
+
+def test_over_a_loopback_in_asyncio() -> None:
+    async def test() -> None:
+        loopback = Loopback()
+        async with async_scp_session(loopback):
+            await async_scu_session(loopback)
+
+    run(test)
+
+
+def test_over_a_loopback_that_cuts_everything_into_pieces_in_asyncio() -> None:
+    ragged = Faults(max_receive=9000, max_send=9000, seed=7)
+
+    async def test() -> None:
+        loopback = Loopback(faults=ragged, peer_faults=ragged)
+        async with async_scp_session(loopback):
+            await async_scu_session(loopback)
+
+    run(test)
+
+
+def test_over_a_unix_socket_in_asyncio(tmp_path: Path) -> None:
+    async def test() -> None:
+        endpoint = UnixSocket(str(tmp_path / "dicom"))
+        async with async_scp_session(endpoint):
+            await async_scu_session(endpoint)
+        assert not Path(endpoint.path).exists()
+
+    run(test)
+
+
+def test_through_a_child_process_in_asyncio() -> None:
+    """The other end is the blocking session: nobody can tell."""
+
+    async def test() -> None:
+        tunnel = Tunnel([sys.executable, "-W", "error", "-m", "tests.one_session"])
+        await async_scu_session(tunnel)
+
+    run(test)
+
+
+# One in another, and none ------------------------------------------------------------------------
 
 
 def test_over_transports_inside_each_other(certificates: Certificates, tmp_path: Path) -> None:

@@ -3,35 +3,52 @@
     async with associate("127.0.0.1", 11112, contexts=[VERIFICATION]) as association:
         response = await association.c_echo()
 
-The methods, what they return and what they raise are those of `dul_fsm.scu`. One task at a time
-invokes operations; any may `abort`.
+The methods, what they return and what they raise are those of `dul_fsm.scu`.
+
+Several tasks may use one association: as many operations are in flight at once as were negotiated
+(`window`), and whoever would invoke one more waits.
+
+A task that is cancelled while it waits for a response gives up its operation: a C-CANCEL leaves if
+the service has one, and its responses are dropped when they come. What cannot be taken back aborts
+the association: a data set of more than 64 KiB, or not in `bytes`, that has not wholly left, and a
+handler that was performing something.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import cast
+from typing import Any, cast
 
 from dul_fsm.aio.handler import AnyHandler
 from dul_fsm.aio.opening import Opening
-from dul_fsm.association import Aborted, Association, Message, Operation, ResponseReceived
-from dul_fsm.dimse import Priority, SourceLike
+from dul_fsm.association import Aborted, Association, Message
+from dul_fsm.dimse import Priority
 from dul_fsm.drivers.aio import AsyncDriver
+from dul_fsm.drivers.invocations import Invocation
+from dul_fsm.drivers.loop import ABORT_PATIENCE
 from dul_fsm.drivers.requestor import (
     DEFAULT_CALLED_AE_TITLE,
     DEFAULT_CALLING_AE_TITLE,
-    Invocation,
-    Requestor,
+    Invoked,
+    Proposal,
+    SourceFailed,
     endpoint_of,
     failure,
 )
+from dul_fsm.drivers.service_user import ServiceUser
 from dul_fsm.files import open_data_set, read_part10
 from dul_fsm.files.contexts import contexts_of
-from dul_fsm.negotiation import ContextLike
-from dul_fsm.pdu import DEFAULT_MAXIMUM_LENGTH, UserIdentityRQ
+from dul_fsm.negotiation import SYNCHRONOUS, ContextLike, Window
+from dul_fsm.pdu import (
+    DEFAULT_MAXIMUM_LENGTH,
+    SOPClassCommonExtendedNegotiation,
+    SOPClassExtendedNegotiation,
+    UserIdentityRQ,
+)
 from dul_fsm.services import handler as services
 from dul_fsm.services.sop_classes import VERIFICATION
 from dul_fsm.timers import TimeLimits
@@ -49,7 +66,10 @@ def associate(
     called_ae_title: str = DEFAULT_CALLED_AE_TITLE,
     maximum_length: int = DEFAULT_MAXIMUM_LENGTH,
     roles: Mapping[str, tuple[bool, bool]] | None = None,
+    window: Window = SYNCHRONOUS,
     user_identity: UserIdentityRQ | None = None,
+    extended_negotiations: Sequence[SOPClassExtendedNegotiation] = (),
+    common_extended_negotiations: Sequence[SOPClassCommonExtendedNegotiation] = (),
     time_limits: TimeLimits | None = None,
     handler: AnyHandler | None = None,
     observer: Callable[[Observation], None] | None = None,
@@ -76,18 +96,23 @@ def associate(
             clock,
         )
         await association.open(
-            contexts=[*contexts, *contexts_of(files)],
-            calling_ae_title=calling_ae_title,
-            called_ae_title=called_ae_title,
-            roles=roles,
-            user_identity=user_identity,
+            Proposal(
+                contexts=[*contexts, *contexts_of(files)],
+                calling_ae_title=calling_ae_title,
+                called_ae_title=called_ae_title,
+                roles=roles,
+                window=window,
+                user_identity=user_identity,
+                extended_negotiations=extended_negotiations,
+                common_extended_negotiations=common_extended_negotiations,
+            )
         )
         return association
 
     return Opening(open)
 
 
-class SCUAssociation(Requestor):
+class SCUAssociation(ServiceUser[Coroutine[Any, Any, Message], "AsyncOperation"]):
     """An established association; get one from `associate`."""
 
     def __init__(
@@ -101,26 +126,12 @@ class SCUAssociation(Requestor):
         self._driver = AsyncDriver(
             association, self._performer, connect=connector.connect_async, clock=clock
         )
-        self._given_up: Operation | None = None  # a C-FIND that nobody waits for any more
+        self._turn = asyncio.Lock()  # to invoke the next operation
         self._closed = False
 
-    async def open(
-        self,
-        *,
-        contexts: Iterable[ContextLike],
-        calling_ae_title: str,
-        called_ae_title: str,
-        roles: Mapping[str, tuple[bool, bool]] | None,
-        user_identity: UserIdentityRQ | None,
-    ) -> None:
+    async def open(self, proposal: Proposal) -> None:
         """Request the association and wait for the answer; `associate` has called this."""
-        self._request(
-            contexts=contexts,
-            calling_ae_title=calling_ae_title,
-            called_ae_title=called_ae_title,
-            roles=roles,
-            user_identity=user_identity,
-        )
+        self._request(proposal)
         try:
             await self._run(lambda: self._association.established)
         except BaseException:
@@ -129,27 +140,48 @@ class SCUAssociation(Requestor):
 
     # Operations ---------------------------------------------------------------------------------
 
-    async def c_echo(self) -> Message:
-        """C-ECHO (PS3.7 §9.1.5); the response, with its status."""
-        return await self._invoke(self._echo())
+    async def begin(self, invocation: Invocation) -> AsyncOperation:
+        """Send a request, as soon as fewer operations are in flight than were negotiated.
 
-    async def c_store(
-        self,
-        sop_class_uid: str,
-        sop_instance_uid: str,
-        transfer_syntax: str,
-        data: SourceLike,
-        *,
-        priority: int = Priority.MEDIUM,
-    ) -> Message:
-        """C-STORE (PS3.7 §9.1.1) of an encoded data set; the response, with its status.
-
-        `data` is encoded in `transfer_syntax`: bytes-like, an iterable of bytes-like, or a
-        `dimse.Source`. It leaves as it is, uncopied. It is read in the event loop.
+        `invocation`: what `echo_request`, `store_request` and their like return. What it lends must
+        not change before `response` has returned.
         """
-        return await self._invoke(
-            self._store(sop_class_uid, sop_instance_uid, transfer_syntax, data, priority)
-        )
+        operation = AsyncOperation(self, lambda: invocation)
+        await operation.begin()
+        try:
+            await self._driver.push()
+        except SourceFailed:
+            await self._end_after_failure()
+            operation.check_source()
+        except BaseException:
+            await operation.give_up()
+            raise
+        return operation
+
+    async def first_answered(self, operations: Sequence[AsyncOperation]) -> AsyncOperation:
+        """Wait until the `response` of one of these need not be waited for, and return that one.
+
+        Raises what ended the association if that came first. `operations`: one at least.
+        """
+        await self._run(lambda: any(operation.answered for operation in operations))
+        return next(operation for operation in operations if operation.answered)
+
+    async def _begin(self, make: Callable[[], Invocation]) -> Invoked:
+        self._driver.check_outside()
+        if self._association.ended:
+            await self._run(lambda: False)
+        invocation = make()
+        self._cancel_given_up()
+        async with self._turn:
+            while not self._has_room():
+                await self._run(self._has_room)
+            return self._send(invocation)
+
+    async def _invoke(self, make: Callable[[], Invocation]) -> Message:
+        return await AsyncOperation(self, make).response()
+
+    def _invoke_each(self, make: Callable[[], Invocation]) -> AsyncOperation:
+        return AsyncOperation(self, make)
 
     async def c_store_file(
         self, path: str | os.PathLike[str], *, priority: int = Priority.MEDIUM
@@ -169,45 +201,26 @@ class SCUAssociation(Requestor):
                 priority=priority,
             )
 
-    def c_find(
-        self, sop_class_uid: str, identifier: bytes, *, priority: int = Priority.MEDIUM
-    ) -> Responses:
-        """C-FIND (PS3.7 §9.1.2): each pending response as it comes, at last the final one.
+    async def serve(
+        self, until: Callable[[], bool] | None = None, timeout: float | None = None
+    ) -> bool:
+        """Perform what the peer requests, by the handler given to `associate`.
 
-        `identifier` is encoded in the transfer syntax of `context_for(sop_class_uid)`. To leave
-        the loop early is enough: before its next operation, or its release, the association sends
-        a C-CANCEL and takes the final response. `aclose` does that at once.
+        Until `until` holds, which is asked whenever something has happened; or `timeout` seconds
+        have passed, or the association has ended. Returns whether `until` holds. So a Storage
+        Commitment SCU waits for its N-EVENT-REPORT on the same association (PS3.4 §J.3.3).
         """
-        return Responses(self, lambda: self._find(sop_class_uid, identifier, priority))
-
-    async def _invoke(self, invocation: Invocation) -> Message:
-        operation = await self._send_request(invocation)
-        response = await self._next_response(operation)
-        # An early answer does not end the sending: what `data` lends must be the caller's again.
-        await self._run(lambda: not self._association.lends(operation))
-        return response.message
-
-    async def _send_request(self, invocation: Invocation) -> Operation:
-        self._driver.check_outside()
-        await self._cancel_given_up()
-        if self._association.ended:
-            await self._run(lambda: False)
-        return self._association.send_request(*invocation)
-
-    async def _next_response(self, operation: Operation) -> ResponseReceived:
-        responses = operation.responses
-        await self._run(lambda: bool(responses))
-        return responses.popleft()
-
-    def _give_up(self, operation: Operation) -> None:
-        self._given_up = operation
-
-    async def _cancel_given_up(self) -> None:
-        operation, self._given_up = self._given_up, None
-        if operation is not None and self.established:
-            self._association.send_cancel(operation.context, operation.request.message_id)
-            while not (await self._next_response(operation)).final:
-                pass
+        driver, holds = self._driver, until or (lambda: False)
+        by = None if timeout is None else self._clock() + timeout
+        try:
+            await driver.run(lambda: driver.end is not None or holds(), by)
+        except SourceFailed:
+            await self._end_after_failure()
+        except asyncio.CancelledError as error:
+            if driver.torn:
+                await self.abort(f"the local user failed: {error!r}")
+            raise
+        return holds()
 
     # The end ------------------------------------------------------------------------------------
 
@@ -220,10 +233,10 @@ class SCUAssociation(Requestor):
         driver.check_outside()
         if driver.end is None:
             try:
-                await self._cancel_given_up()
+                await self._take_given_up()
                 if association.established:
                     association.send_release_request(self._clock())
-                await driver.run(lambda: driver.end is not None)
+                await self._run(lambda: driver.end is not None)
             except BaseException as error:
                 await self.abort(f"the local user failed: {error!r}")
                 raise
@@ -257,14 +270,29 @@ class SCUAssociation(Requestor):
         else:
             await self.abort(f"the local user failed: {error!r}")
 
-    async def _run(self, until: Callable[[], bool]) -> None:
+    async def _take_given_up(self) -> None:
+        """Wait for the final responses of what was given up."""
+        given_up = [operation for operation in self._given_up if self._in_flight(operation)]
+        if given_up and self.established:
+            self._cancel_given_up()
+            end = self._association
+            await self._run(lambda: end.ended or not any(map(self._in_flight, given_up)))
+
+    async def _run(self, until: Callable[[], bool], invoked: Invoked | None = None) -> None:
         """Run the driver until then; raise what ended the association if that came first.
 
-        When this is cancelled the association is aborted: what was begun cannot be taken back.
+        When this is cancelled the association is aborted if it is not what it was before.
         """
-        driver = self._driver
+        driver, ran = self._driver, False
         try:
-            await driver.run(lambda: driver.end is not None or until())
+            while not ran:
+                try:
+                    await driver.run(lambda: driver.end is not None or until())
+                    ran = True
+                except SourceFailed:
+                    await self._end_after_failure()
+                    if invoked is not None and invoked.failure is not None:
+                        raise invoked.failure from None
             if driver.end is None or until():
                 return
             # The peer may have bytes of ours to take still, and the caller has their source.
@@ -272,9 +300,17 @@ class SCUAssociation(Requestor):
         except Exception:
             raise
         except BaseException as error:
-            await self.abort(f"the local user failed: {error!r}")
+            if driver.torn or driver.end is not None:
+                await self.abort(f"the local user failed: {error!r}")
             raise
+        if invoked is not None and invoked.failure is not None:
+            raise invoked.failure
         raise failure(driver.end)
+
+    async def _end_after_failure(self) -> None:
+        """A source has failed, whosever it is, and the association is aborted: let that leave."""
+        await self._driver.abort("")
+        await self._driver.settle()
 
     async def _close(self) -> None:
         """Wait for the connection to go, and tell the handler, once."""
@@ -287,41 +323,109 @@ class SCUAssociation(Requestor):
                 await self._driver.perform(self._performer.close())
 
 
-class Responses:
-    """The responses to a C-FIND, as they come; the final one is the last."""
+class AsyncOperation:
+    """An operation that is invoked: its responses, as they come; the final one is the last.
 
-    def __init__(self, association: SCUAssociation, prepare: Callable[[], Invocation]) -> None:
+    Those of `c_find`, `c_get` and `c_move` are invoked by the first `anext`. To leave an
+    `async for` early is enough to cancel: a C-CANCEL leaves before the next operation, and the
+    final response is taken before a release. `aclose` does both at once.
+    """
+
+    def __init__(self, association: SCUAssociation, make: Callable[[], Invocation]) -> None:
         self._association = association
-        self._prepare = prepare
-        self._operation: Operation | None = None
-        self._done = False
+        self._make = make
+        self._invoked: Invoked | None = None
+        self._final: Message | None = None
+        self.done = False
+        """Whether no response will come any more, or will be told."""
 
-    def __aiter__(self) -> Responses:
+    async def begin(self) -> Invoked:
+        """Send the request, if that was not done before."""
+        if self._invoked is None:
+            self._invoked = await self._association._begin(self._make)
+        return self._invoked
+
+    @property
+    def answered(self) -> bool:
+        """Whether the final response is there, and what the data set lends the caller's again."""
+        if self.done or self._invoked is None:
+            return self.done
+        return self._association._is_answered(self._invoked)
+
+    async def response(self) -> Message:
+        """The final response; pending ones that were not taken are passed over."""
+        while self._final is None:
+            await self._take()
+        return self._final
+
+    def __aiter__(self) -> AsyncOperation:
         return self
 
     async def __anext__(self) -> Message:
-        if self._done:
+        """The next response; `StopAsyncIteration` after the final one."""
+        if self.done:
             raise StopAsyncIteration
+        return await self._take()
+
+    async def _take(self) -> Message:
         association = self._association
         try:
-            if self._operation is None:
-                self._operation = await association._send_request(self._prepare())
-            response = await association._next_response(self._operation)
-        except BaseException:
-            self._done = True
+            invoked = await self.begin()
+            operation = invoked.operation
+            await association._run(lambda: bool(operation.responses), invoked)
+            response = operation.responses.popleft()
+            if response.final:
+                # An early answer does not end the sending: what the data set lends must be the
+                # caller's again.
+                await association._run(
+                    lambda: not association._association.lends(operation), invoked
+                )
+                self._final, self.done = response.message, True
+        except Exception:
+            self.done = True
             raise
-        self._done = response.final
+        except BaseException:
+            await self.give_up()
+            raise
         return response.message
+
+    async def cancel(self) -> None:
+        """Send a C-CANCEL (PS3.7 §9.3.2.3); the final response still comes.
+
+        Nothing is sent for a service without one, or after the final response.
+        """
+        if self._invoked is not None:
+            self._association._cancel(self._invoked.operation)
+            await self._association._driver.push()
 
     async def aclose(self) -> None:
         """Cancel what is still to come, and take the final response."""
         self._end()
-        await self._association._cancel_given_up()
+        await self._association._take_given_up()
+
+    async def give_up(self) -> None:
+        """Nobody waits for it any more. Aborts the association if it cannot be taken back."""
+        association, invoked = self._association, self._invoked
+        if invoked is None or association._association.ended:
+            return
+        if invoked.lent and association._association.lends(invoked.operation):
+            await association.abort("a data set that was being sent was given up")
+            return
+        self._end()
+        association._cancel_given_up()
+        if association._driver.led:  # else it leaves with what is sent next
+            by = association._clock() + ABORT_PATIENCE
+            await association._driver.push(by)
+
+    def check_source(self) -> None:
+        """Raise what the source of the data set raised, if it did."""
+        if self._invoked is not None and self._invoked.failure is not None:
+            raise self._invoked.failure from None
 
     def _end(self) -> None:
-        if self._operation is not None and not self._done:
-            self._association._give_up(self._operation)
-        self._done = True
+        if self._invoked is not None and not self.done:
+            self._association._give_up(self._invoked)
+        self.done = True
 
     def __del__(self) -> None:
         # Whoever leaves an `async for` early leaves it to us, and nothing can be awaited here.

@@ -32,6 +32,7 @@ from dul_fsm.services.admission import NO_ROOM, refuse
 from dul_fsm.services.handler import Reject
 from dul_fsm.services.peer_binding import PeerBinding
 from dul_fsm.services.performer import Performer
+from dul_fsm.services.retrieve import is_secure
 from dul_fsm.timers import TimeLimits
 from dul_fsm.transports import TCP, ListenerClosed
 from dul_fsm.transports.aio import AsyncConnector, AsyncListener, AsyncTransport
@@ -221,7 +222,12 @@ class Server:
             handler = cast(services.Handler, self._handler())
             handler.peer = getattr(transport, "peer", "")
             performer = Performer(
-                association, handler, time.monotonic, partial(self._admit, connection), self._report
+                association,
+                handler,
+                time.monotonic,
+                partial(self._admit, connection),
+                self._report,
+                secure=is_secure(transport),
             )
             driver = connection.driver = AsyncDriver(association, performer, transport=transport)
             try:

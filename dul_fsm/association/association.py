@@ -24,6 +24,7 @@ from dul_fsm.association.events import Event, Message, Origin
 from dul_fsm.association.exchange import Exchange, outgoing
 from dul_fsm.association.operations import Operation, Operations
 from dul_fsm.dimse import (
+    LAST,
     CCancelRQ,
     Request,
     Response,
@@ -42,7 +43,7 @@ from dul_fsm.pdu import (
     AAssociateRQ,
     describe_reject,
 )
-from dul_fsm.timers import TimeLimit, TimeLimits, Timers
+from dul_fsm.timers import TimeLimit, TimeLimits
 from dul_fsm.upper_layer import (
     AbortIndication,
     AssociateConfirmation,
@@ -59,8 +60,9 @@ from dul_fsm.upper_layer import (
     UpperLayer,
 )
 
-SEND_AHEAD: Final = 262144
-"""Bytes cut from a message ahead of the transport: enough for one large write."""
+SEND_AHEAD: Final = (1 << 19) + (1 << 12)
+"""Bytes cut from a message ahead of the transport, for one large write: four PDUs of 128 KiB, with
+their headers and a command set before them. Half of it would be two writes and twice the turns."""
 
 _ABORTABLE = frozenset(State) - {State.Sta1, State.Sta2, State.Sta13}
 _OVER = frozenset((State.Sta1, State.Sta13))
@@ -86,12 +88,13 @@ class Association:
             time_limits=time_limits,
             observer=observer,
         )
-        self._timers = Timers()
         self._events: deque[Event] = deque()
         self._exchange = Exchange(self._events)
         # What waits until every message is sent: our release request, or our answer to the peer's.
         self._release: Callable[[float], None] | None = None
         self._now = 0.0
+        self._since = 0.0  # when something last happened, for the idle limit
+        self._heard = 0.0  # when the peer last sent something that was no response
         self._begun = False
         self._ended = False
         self._answer_release = False  # once the peer has answered ours
@@ -137,8 +140,10 @@ class Association:
 
     @property
     def sending(self) -> bool:
-        """Whether bytes wait to leave, or a message that was not wholly cut into fragments."""
-        return self._exchange.sending or self._upper.bytes_to_send > 0
+        """Whether something is to leave: bytes, a message not wholly cut, a release after it."""
+        return (
+            self._upper.bytes_to_send > 0 or self._exchange.sending or self._release is not None
+        )
 
     @property
     def ended(self) -> bool:
@@ -158,10 +163,10 @@ class Association:
     @property
     def deadline(self) -> float | None:
         """When `handle_timeout` is due; None if nothing is waited for with a limit."""
-        mine, below = self._timers.deadline, self._upper.deadline
-        if mine is None or below is None:
-            return below if mine is None else mine
-        return min(mine, below)
+        below, (_, mine) = self._upper.deadline, self._watched
+        if mine is None:
+            return below
+        return mine if below is None or mine < below else below
 
     @property
     def operations(self) -> Operations:
@@ -209,8 +214,8 @@ class Association:
         """Act on every deadline that has passed by `now`; nothing happens if none has."""
         self._now = now
         self._upper.handle_timeout(now)
-        limit = self._timers.expire(now)
-        if limit is not None and self.state in _ABORTABLE:
+        limit, due = self._watched
+        if due is not None and due <= now:
             self._upper.pass_time_limit(limit, now)
 
     # From the Application Entity ----------------------------------------------------------------
@@ -258,7 +263,7 @@ class Association:
         message = outgoing(context, command, data)
         operation = self.operations.invoke(context, command, message)
         self._exchange.put(message)
-        self._watch()
+        self._since = self._now
         return operation
 
     def lends(self, operation: Operation) -> bool:
@@ -289,7 +294,7 @@ class Association:
         self._exchange.put(outgoing(request.context, command, data))
         if final:
             del performing[message_id]
-        self._watch()
+        self._since = self._now
 
     def send_cancel(self, context: AcceptedContext, message_id: int) -> None:
         """Send a C-CANCEL for a request of ours (PS3.7 §9.3.2.3); its final response still comes.
@@ -344,7 +349,7 @@ class Association:
         upper, exchange = self._upper, self._exchange
         while upper.bytes_to_send < limit and upper.state in _SENDING:
             if exchange.sending:
-                self._cut()
+                self._cut(limit)
             elif self._release is not None:
                 release, self._release = self._release, None
                 release(self._now)
@@ -352,25 +357,29 @@ class Association:
                 break
         return upper.data_to_send(limit)
 
-    def _cut(self) -> None:
+    def _cut(self, limit: int) -> None:
+        """Cut messages into fragments until about `limit` bytes wait to leave."""
         upper, exchange = self._upper, self._exchange
-        message = exchange.first
-        try:
-            cut = exchange.next_fragment(upper.maximum_fragment)
-        except BaseException:
-            # What was begun cannot be finished, and no other message can come before its end.
-            self.send_abort(self._now, "the source of a data set failed")
-            raise
-        upper.p_data_request(*cut, self._now)
-        if message.is_done:
-            message.end = self._left + upper.bytes_to_send
-        if not exchange.sending:
-            self._watch()
+        longest = upper.maximum_fragment
+        while exchange.sending and upper.bytes_to_send < limit:
+            try:
+                message, control, fragment = exchange.cut(longest)
+            except BaseException:
+                # What was begun cannot be finished, and no other message can come before its end.
+                self.send_abort(self._now, "the source of a data set failed")
+                raise
+            upper.p_data_request(message.context_id, control, fragment, self._now)
+            if control & LAST and message.is_done:
+                message.end = self._left + upper.bytes_to_send
+        self._since = self._now
 
     def data_sent(self, count: int, now: float) -> None:
         """The transport took the first `count` bytes of `data_to_send`."""
         self._now = now
         self._left += count
+        if count:
+            self._since = now
+            self.operations.left(self._left, now)
         self._upper.data_sent(count, now)
 
     def next_event(self) -> Event | None:
@@ -399,7 +408,6 @@ class Association:
             case AssociateConfirmation(answer):
                 self._confirm(answer)
             case ReleaseIndication(collision):
-                self._timers.stop_all()
                 # The peer's request releases the association as well as one of ours that waits.
                 self._release = None
                 self._events.append(events.ReleaseRequested(collision))
@@ -435,7 +443,7 @@ class Association:
         if self.requestor:
             self._events.append(events.Accepted(answer))
         if self._upper.maximum_fragment:
-            self._watch()
+            self._since = self._now
         else:
             self.send_abort(self._now, "the peer's maximum length leaves no room for a fragment")
 
@@ -447,14 +455,12 @@ class Association:
         self._ended = True
         self._exchange.clear()
         self._release = None
-        self._timers.stop_all()
         if event is not None:
             self._events.append(event)
 
     # Messages -----------------------------------------------------------------------------------
 
     def _after_sending(self, act: Callable[[float], None]) -> None:
-        self._timers.stop_all()
         if self._exchange.sending:
             self._release = act
         else:
@@ -467,20 +473,36 @@ class Association:
 
     def _receive(self, pdvs: tuple[PDV, ...]) -> None:
         try:
-            self._exchange.receive(pdvs, answers=self.established)
+            self._exchange.receive(pdvs, answers=self._upper.state is State.Sta6)
         except MessageError as error:
             # PS3.8 Annex E.1 is between users: the user's own abort, not the provider's.
             self.send_abort(self._now, str(error))
             return
-        self._watch()
+        self._since = self._now
+        answered = self._exchange.answered
+        if answered is None:
+            self._heard = self._now
+        else:
+            self.operations.heard(answered, self._now)
 
-    def _watch(self) -> None:
-        """Restart the limits that depend on what is under way."""
+    @property
+    def _watched(self) -> tuple[TimeLimit, float | None]:
+        """Which limit of ours runs, and when it passes; None if none does.
+
+        It follows from what is under way, so it is found when it is asked for, once for each wait.
+        What comes by the thousand, fragments, only has to say when it came.
+
+        A response is due for each operation by itself: the others' are no sign of its life. What a
+        peer requests is: it may be performing any of them.
+        """
         limits, operations = self._upper.time_limits, self.operations
-        self._timers.stop_all()
         if not self.established or self._release is not None:
-            return
-        if operations.invoked and not self._exchange.sending:
-            self._timers.start(TimeLimit.RESPONSE, self._now, limits.response)
-        elif not operations.any:
-            self._timers.start(TimeLimit.IDLE, self._now, limits.idle)
+            return TimeLimit.IDLE, None
+        if operations.awaiting:
+            if limits.response is None:
+                return TimeLimit.RESPONSE, None
+            oldest = next(iter(operations.awaiting.values()))
+            return TimeLimit.RESPONSE, max(oldest, self._heard) + limits.response
+        if operations.any or limits.idle is None:
+            return TimeLimit.IDLE, None
+        return TimeLimit.IDLE, self._since + limits.idle

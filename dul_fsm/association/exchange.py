@@ -16,24 +16,24 @@ Not here: when messages may be sent at all, how the association ends (`associati
 from __future__ import annotations
 
 from collections import deque
-from typing import cast
 
 from dul_fsm.association import events
 from dul_fsm.association.events import Event, Message
-from dul_fsm.association.operations import Operations
+from dul_fsm.association.operations import Operation, Operations
 from dul_fsm.dimse import (
+    LAST,
     CCancelRQ,
     Command,
     CommandReceived,
     DataReceived,
     MessageAssembler,
-    MessageEvent,
     MessageReceived,
     OutgoingMessage,
     Request,
     Response,
     SourceLike,
     StatusCategory,
+    UnrecognizedCommandReceived,
     UnrecognizedRSP,
     as_source,
     category,
@@ -59,7 +59,15 @@ def outgoing(
 class Exchange:
     """What is being sent, what is being received, and which operations that belongs to."""
 
-    __slots__ = ("_arriving", "_assembler", "_events", "_outgoing", "contexts", "operations")
+    __slots__ = (
+        "_arriving",
+        "_assembler",
+        "_events",
+        "_outgoing",
+        "answered",
+        "contexts",
+        "operations",
+    )
 
     def __init__(self, told: deque[Event]) -> None:
         """`told`: where events for the AE are put."""
@@ -68,6 +76,8 @@ class Exchange:
         self._arriving: Message | None = None
         self._outgoing: deque[OutgoingMessage] = deque()
         self.operations = Operations()
+        self.answered: Operation | None = None
+        """Whose response arrived last, or is arriving; None if something else is."""
         self.contexts: dict[int, AcceptedContext] = {}
         """The accepted presentation contexts by id."""
 
@@ -75,8 +85,7 @@ class Exchange:
         """The association is over: forget what was under way."""
         self._outgoing.clear()
         self._arriving = None
-        self.operations.invoked.clear()
-        self.operations.performing.clear()
+        self.operations.clear()
 
     def context_for(
         self, sop_class_uid: str, transfer_syntax: str | None, *, as_scp: bool = False
@@ -111,22 +120,17 @@ class Exchange:
         """Send a message, after those that are being sent."""
         self._outgoing.append(message)
 
-    @property
-    def first(self) -> OutgoingMessage:
-        """The message that is being cut, while `sending`."""
-        return self._outgoing[0]
+    def cut(self, limit: int) -> tuple[OutgoingMessage, int, Buffer]:
+        """The message that is being sent, and the next message control header and fragment of it.
 
-    def next_fragment(self, limit: int) -> tuple[int, int, Buffer]:
-        """Context id, message control header and fragment that come next, while `sending`.
-
-        `limit`: most bytes in the fragment; even, at least 2.
+        While `sending`. `limit`: most bytes in the fragment; even, at least 2.
         """
         message = self._outgoing[0]
         # What is done leaves the queue, so there is always something to cut.
-        control, fragment = cast(tuple[int, Buffer], message.next_fragment(limit))
-        if message.is_done:
+        control, fragment = message.next_fragment(limit)  # type: ignore[misc]
+        if control & LAST and message.is_done:
             self._outgoing.popleft()
-        return message.context_id, control, fragment
+        return message, control, fragment
 
     # Received -----------------------------------------------------------------------------------
 
@@ -139,13 +143,18 @@ class Exchange:
         """
         for pdv in pdvs:
             for part in self._assembler.feed(pdv):
-                self._take(part, answers)
+                if isinstance(part, DataReceived):
+                    if self._arriving is not None:
+                        self._events.append(events.DataReceived(self._arriving, part.fragment))
+                else:
+                    self._take(part, answers)
 
-    def _take(self, part: MessageEvent, answers: bool) -> None:
+    def _take(
+        self,
+        part: CommandReceived | MessageReceived | UnrecognizedCommandReceived,
+        answers: bool,
+    ) -> None:
         match part:
-            case DataReceived(_, fragment):
-                if self._arriving is not None:
-                    self._events.append(events.DataReceived(self._arriving, fragment))
             case CommandReceived(context_id, command):
                 self._begin(Message(self.contexts[context_id], command), answers)
             case MessageReceived(context_id, command):
@@ -166,12 +175,14 @@ class Exchange:
     def _begin(self, message: Message, answers: bool) -> None:
         """A command set is there. What is not to be told is not arriving: its data is dropped."""
         command = message.command
+        self.answered = None
         if isinstance(command, CCancelRQ):
             wanted = True
         elif isinstance(command, Request):
             wanted = answers and command.message_id not in self.operations.performing
         else:
-            wanted = self._awaited(message.context.context_id, command)
+            self.answered = self._awaiting(message.context.context_id, command)
+            wanted = self.answered is not None
         if wanted:
             self._arriving = message
             if command.has_data_set:
@@ -193,13 +204,15 @@ class Exchange:
             operation = operations.invoked[message_id]
             final = category(command.status) is not StatusCategory.PENDING
             if final:
-                del operations.invoked[message_id]
+                operations.answered(message_id)
             self._events.append(events.ResponseReceived(message, operation, final))
 
-    def _awaited(self, context_id: int, response: Response) -> bool:
+    def _awaiting(self, context_id: int, response: Response) -> Operation | None:
         operation = self.operations.invoked.get(response.message_id_being_responded_to)
-        return (
+        if (
             operation is not None
             and operation.context.context_id == context_id
             and response.command_field == operation.request.command_field | RESPONSE_BIT
-        )
+        ):
+            return operation
+        return None

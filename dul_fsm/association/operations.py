@@ -43,11 +43,15 @@ class Operation:
 class Operations:
     """The requests in flight, by Message ID."""
 
-    __slots__ = ("_last_id", "invoked", "performing", "window")
+    __slots__ = ("_last_id", "_unsent", "awaiting", "invoked", "performing", "window")
 
     def __init__(self) -> None:
         self.invoked: dict[int, Operation] = {}
         """Requests of ours without their final response."""
+        self.awaiting: dict[Operation, float] = {}
+        """Those whose request has wholly left, each with when it last gave a sign of life: its
+        request's end, or a response; the oldest first."""
+        self._unsent: deque[Operation] = deque()
         self.performing: dict[int, Message] = {}
         """Requests of the peer's that we have not finally answered."""
         self.window = 1
@@ -83,7 +87,34 @@ class Operations:
                 f"{self.window} may: take the response before the next request"
             )
         operation = self.invoked[message_id] = Operation(context, request, message)
+        self._unsent.append(operation)
         return operation
+
+    def left(self, count: int, now: float) -> None:
+        """The first `count` bytes of all have left: the wait for a response begins after the last
+        of its request."""
+        unsent = self._unsent
+        while unsent and (end := unsent[0].message.end) is not None and end <= count:
+            operation = unsent.popleft()
+            if self.invoked.get(operation.request.message_id) is operation:
+                self.awaiting[operation] = now
+
+    def heard(self, operation: Operation, now: float) -> None:
+        """A response has come, or a part of one, and it may not be the last."""
+        if operation in self.awaiting:
+            del self.awaiting[operation]
+            self.awaiting[operation] = now
+
+    def answered(self, message_id: int) -> None:
+        """The final response has come."""
+        self.awaiting.pop(self.invoked.pop(message_id), None)
+
+    def clear(self) -> None:
+        """The association is over: forget what was under way."""
+        self.invoked.clear()
+        self.awaiting.clear()
+        self._unsent.clear()
+        self.performing.clear()
 
     @property
     def any(self) -> bool:

@@ -50,6 +50,7 @@ from dul_fsm.dimse.commands import (
 )
 from dul_fsm.dimse.messages import (
     COMMAND_SET_LIMIT,
+    LAST,
     CommandReceived,
     DataReceived,
     MessageAssembler,
@@ -129,6 +130,7 @@ __all__ = [
     "INVALID_ARGUMENT_VALUE",
     "INVALID_ATTRIBUTE_VALUE",
     "INVALID_SOP_INSTANCE",
+    "LAST",
     "MAX_ERROR_COMMENT_LENGTH",
     "MISSING_ATTRIBUTE",
     "MISSING_ATTRIBUTE_VALUE",

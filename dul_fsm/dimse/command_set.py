@@ -141,7 +141,6 @@ _AE: Final[tuple[_Read, _Write]] = (_read_text, _text_writer(MAX_AE_LENGTH))
 _LO: Final[tuple[_Read, _Write]] = (_read_text, _text_writer(MAX_ERROR_COMMENT_LENGTH))
 _AT: Final[tuple[_Read, _Write]] = (_read_at, _write_at)
 
-_GROUP_LENGTH: Final = 0x0000
 _COMMAND_FIELD: Final = 0x0100
 _MESSAGE_ID: Final = 0x0110
 _DATA_SET_TYPE: Final = 0x0800
@@ -231,7 +230,7 @@ def encode_command(command: Command) -> bytes:
     that is not 1..64 ASCII characters, an AE title that is not 1..16 characters, an error comment
     that is not 1..64 (see `error_comment`), a mandatory field that is None.
     """
-    parts = [b""]
+    parts = []
     name = ""
     try:
         for name, tag, write, mandatory in _LAYOUTS[command.command_field].writes:
@@ -243,8 +242,8 @@ def encode_command(command: Command) -> bytes:
                 parts.append(write(tag, value))
     except (ValueError, struct.error) as error:
         raise ValueError(f"{command.name}: {name}: {error}") from None
-    parts[0] = _pack_group_length(_wire(_GROUP_LENGTH), 4, sum(map(len, parts)))
-    return b"".join(parts)
+    elements = b"".join(parts)
+    return _pack_group_length(0, 4, len(elements)) + elements
 
 
 def decode_command(data: bytes | memoryview) -> Command:
@@ -256,12 +255,13 @@ def decode_command(data: bytes | memoryview) -> Command:
     message that has none, or the other way about.
     """
     elements = _split(bytes(data))
-    command_field = _required_us(elements, _COMMAND_FIELD)
+    command_field = _required_us(elements.get(_COMMAND_FIELD << 16), _COMMAND_FIELD)
     # PS3.7 §9.3: any value but 0101H announces a data set.
-    has_data_set = _required_us(elements, _DATA_SET_TYPE) != NO_DATA_SET
+    data_set_type = _required_us(elements.get(_DATA_SET_TYPE << 16), _DATA_SET_TYPE)
+    has_data_set = data_set_type != NO_DATA_SET
     layout = _LAYOUTS.get(command_field)
     if layout is None:
-        raw = elements.get(_wire(_MESSAGE_ID))
+        raw = elements.get(_MESSAGE_ID << 16)
         message_id = _read_us(raw, _name(_MESSAGE_ID)) if raw else None
         raise UnrecognizedCommandError(command_field, message_id, has_data_set)
     kind, reads, _ = layout
@@ -305,11 +305,12 @@ def _split(data: bytes) -> dict[int, bytes]:
     return elements
 
 
-def _required_us(elements: dict[int, bytes], element: int) -> int:
-    raw = elements.get(_wire(element))
+def _required_us(raw: bytes | None, element: int) -> int:
     if not raw:
         raise CommandSetError(f"{_name(element)} is missing or empty")
-    return _read_us(raw, _name(element))
+    if len(raw) != 2:
+        return _read_us(raw, _name(element))
+    return raw[0] | raw[1] << 8
 
 
 def error_comment(text: str) -> str | None:

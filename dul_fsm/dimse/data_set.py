@@ -9,9 +9,10 @@ Not here: files (`files`), fragments (`messages`).
 
 from __future__ import annotations
 
+import sys
 import zlib
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from dul_fsm.errors import DataSetError
 
@@ -21,6 +22,25 @@ if TYPE_CHECKING:
 IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1.99"
+
+
+def is_data_set(data: object) -> TypeGuard[Dataset]:
+    """Whether `data` is a `pydicom.Dataset`: there is none before somebody has imported pydicom."""
+    pydicom = sys.modules.get("pydicom.dataset")
+    return pydicom is not None and isinstance(data, pydicom.Dataset)
+
+
+def failed_instances(sop_instance_uids: list[str]) -> Dataset:
+    """The identifier of a last response to a C-GET or C-MOVE: what could not be sent
+    (PS3.4 §C.4.2.1.4.2)."""
+    from pydicom.config import IGNORE
+    from pydicom.dataelem import DataElement
+    from pydicom.dataset import Dataset
+
+    data_set = Dataset()
+    # As they are: not every UID that is about keeps to the rules.
+    data_set.add(DataElement(0x00080058, "UI", sop_instance_uids, validation_mode=IGNORE))
+    return data_set
 
 
 def decode_data_set(data: bytes, transfer_syntax_uid: str) -> Dataset:

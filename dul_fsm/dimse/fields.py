@@ -88,11 +88,8 @@ class WithDataSet(CommandBase):
     __slots__ = ()
 
     data_set = "always"
-
-    @property
-    def has_data_set(self) -> bool:
-        """Always True."""
-        return True
+    has_data_set: ClassVar[bool] = True
+    """Always."""
 
 
 class WithOptionalDataSet(CommandBase):
@@ -109,8 +106,5 @@ class WithoutDataSet(CommandBase):
     __slots__ = ()
 
     data_set = "never"
-
-    @property
-    def has_data_set(self) -> bool:
-        """Always False."""
-        return False
+    has_data_set: ClassVar[bool] = False
+    """Never."""

@@ -182,14 +182,19 @@ class MessageAssembler:
             self._command = None
         if command is None:
             return []
-        data = DataReceived(pdv.context_id, memoryview(pdv.fragment), pdv.is_last)
+        fragment = pdv.fragment
+        if not isinstance(fragment, memoryview):
+            fragment = memoryview(fragment)
+        data = DataReceived(pdv.context_id, fragment, pdv.is_last)
         return [data, MessageReceived(pdv.context_id, command)] if pdv.is_last else [data]
 
 
 # Sent --------------------------------------------------------------------------------------------
 
 _COMMAND: Final = 0b01
-_LAST: Final = 0b10
+"""Message control header: a fragment of a command set (PS3.8 Annex E.2)."""
+LAST: Final = 0b10
+"""Message control header: the last fragment of its command set or data set (PS3.8 Annex E.2)."""
 
 
 class OutgoingMessage:
@@ -234,17 +239,16 @@ class OutgoingMessage:
         """
         if limit < 2 or limit & 1:
             raise ValueError(f"no fragment can be at most {limit} bytes long and even")
-        # PS3.8 Annex E.2: bit 0 is set in a command set fragment, bit 1 in the last one of a set.
         if self._command_set is not None:
             fragment, is_last = self._command_set.next(limit)
             if not is_last:
                 return _COMMAND, fragment
             self._command_set = None
-            return _COMMAND | _LAST, fragment
+            return _COMMAND | LAST, fragment
         if self._data is not None:
             data, is_last = self._data.next(limit)
             if not is_last:
                 return 0, data
             self._data = None
-            return _LAST, data
+            return LAST, data
         return None

@@ -10,21 +10,45 @@ from dataclasses import fields
 from typing import Any, ClassVar, Final
 
 from dul_fsm.dimse.command_set import error_comment as fit_comment
-from dul_fsm.dimse.commands import COMMANDS, NO_DATA_SET, CommandField, Request, Response
+from dul_fsm.dimse.commands import (
+    COMMANDS,
+    NO_DATA_SET,
+    Command,
+    Request,
+    Response,
+)
 from dul_fsm.dimse.status import UNRECOGNIZED_OPERATION
 from dul_fsm.value import value
 
 _RESPONSE_BIT: Final = 0x8000
 
 # PS3.7 §10.3: what a request calls Requested, its response calls Affected.
-_ECHOED: Final = (
-    ("affected_sop_class_uid", ("affected_sop_class_uid", "requested_sop_class_uid")),
-    ("affected_sop_instance_uid", ("affected_sop_instance_uid", "requested_sop_instance_uid")),
-)
+_ECHOED: Final = {
+    "affected_sop_class_uid": ("affected_sop_class_uid", "requested_sop_class_uid"),
+    "affected_sop_instance_uid": ("affected_sop_instance_uid", "requested_sop_instance_uid"),
+}
 
 _FIELDS: Final = {
     command: frozenset(field.name for field in fields(command)) for command in COMMANDS.values()
 }
+
+
+def _echoes(request: type[Command], response: type[Command]) -> dict[str, str]:
+    """What a response takes from its request: its field, and the request's."""
+    return {
+        name: source
+        for name, sources in _ECHOED.items()
+        for source in sources
+        if name in _FIELDS[response] and source in _FIELDS[request]
+    }
+
+
+_RESPONSES: Final = {
+    request: (response, _echoes(request, response))
+    for field, request in COMMANDS.items()
+    if not field & _RESPONSE_BIT and (response := COMMANDS.get(field | _RESPONSE_BIT))
+}
+"""The response to each request, and what it echoes."""
 
 
 def respond_to(request: Request, status: int, *, comment: str = "", **values: Any) -> Response:
@@ -34,14 +58,12 @@ def respond_to(request: Request, status: int, *, comment: str = "", **values: An
     Comment may be, and left out where the response has none. `values`: further fields of the
     response by name. Raises `TypeError` for a field that the response does not have.
     """
-    kind: Any = COMMANDS[CommandField(request.command_field | _RESPONSE_BIT)]
-    known = _FIELDS[kind]
-    for name, sources in _ECHOED:
-        if name in known and name not in values:
-            values[name] = next(
-                (value for source in sources if (value := getattr(request, source, None))), None
-            )
-    if comment and "error_comment" in known:
+    kind: Any
+    kind, echoes = _RESPONSES[type(request)]
+    for name, source in echoes.items():
+        if name not in values:
+            values[name] = getattr(request, source) or None
+    if comment and "error_comment" in _FIELDS[kind]:
         values["error_comment"] = fit_comment(comment)
     response: Response = kind(
         message_id_being_responded_to=request.message_id, status=status, **values

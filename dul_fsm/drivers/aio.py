@@ -1,11 +1,11 @@
 """The asyncio driver: one association, one transport, whatever task waits for it.
 
 The loop is that of `drivers.loop`; here each of its calls is awaited. One task runs it at a time;
-others may `abort`, `settle` and `close` meanwhile.
+others may wait for it (see `shared`), and `abort`, `settle` and `close` meanwhile.
 
-A call that is cancelled has moved no bytes, so the association is as it was before; who called
-decides what then becomes of it. Plain functions of a handler run in the event loop and hold up
-everybody; those that take their time are coroutine functions.
+A call that is cancelled has moved no bytes, so the association is as it was before, unless it was
+a handler's (`torn`); who called decides what then becomes of it. Plain functions of a handler run
+in the event loop and hold up everybody; those that take their time are coroutine functions.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from functools import partial
 from typing import Any
 
 from dul_fsm.association import Association
-from dul_fsm.drivers.loop import ABORT_PATIENCE, Calls, Loop
+from dul_fsm.drivers.loop import ABORT_PATIENCE, Calls
+from dul_fsm.drivers.shared import Follower, SharedLoop
 from dul_fsm.errors import LocalProtocolError
-from dul_fsm.services.performer import Performer, Steps
-from dul_fsm.transports.aio import AsyncTransport
+from dul_fsm.services.performer import Performer
+from dul_fsm.services.steps import Call, Steps
+from dul_fsm.transports.aio import AsyncConnector, AsyncTransport
 
 FAIR_SHARE = 0.005
 """Seconds for which one association may keep the event loop busy while others wait. A transport
@@ -32,7 +34,11 @@ async def _no_connector(timeout: float | None) -> AsyncTransport:
     raise ConnectionError("there is nothing to connect to")
 
 
-class AsyncDriver(Loop):
+def _dial(connector: AsyncConnector) -> Callable[[float | None], Awaitable[AsyncTransport]]:
+    return connector.connect_async
+
+
+class AsyncDriver(SharedLoop):
     """Runs one association."""
 
     def __init__(
@@ -51,19 +57,35 @@ class AsyncDriver(Loop):
             performer,
             transport=transport,
             connect=connect,
+            dial=lambda connector: connector.connect_async,
             acquire=partial(_acquire, self._right),
             release=self._right.release,
             clock=clock,
         )
-        self._loop = asyncio.Lock()
-        self._runner: asyncio.Task[Any] | None = None  # the task that has the loop
         self._matches: _Matches | None = None  # what a handler is being asked for
+        self.torn = False
+        """Whether what a handler was doing was cancelled: it cannot be taken up again."""
 
-    async def run(self, until: Callable[[], bool]) -> None:
-        """See `running`. Raises `LocalProtocolError` when called by a handler, from within."""
+    async def run(self, until: Callable[[], bool], by: float | None = None) -> None:
+        """Until then, or `by`, or all is over: run the loop, or wait while another task does.
+
+        See `running`. Raises `LocalProtocolError` when called by a handler, from within.
+        """
         self.check_outside()
-        async with self._loop:
-            await self._run(until)
+        if await self._lead(until, by):
+            try:
+                await self._execute(self.running(until, by))
+            finally:
+                self.leave()
+
+    async def push(self, by: float | None = None) -> None:
+        """Send what is due, though another task may be running the loop."""
+        await self._execute(self.pushing(by))
+
+    @property
+    def led(self) -> bool:
+        """Whether a task runs the loop."""
+        return self._runner is not None
 
     def check_outside(self) -> None:
         """Raise `LocalProtocolError` when called from within the loop, by a handler."""
@@ -93,28 +115,56 @@ class AsyncDriver(Loop):
         by = self._clock() + patience
         mine = False
         try:
-            mine = await _acquire(self._loop, patience)
+            mine = await self._lead(_never, by, follows=False)
         finally:
             if not mine:
                 self.close()  # whoever has the loop finds out
         if not mine:
             return False
         try:
-            await self._run(_never, by)
+            await self._execute(self.running(_never, by))
         finally:
             self.close()
             try:
-                await self._run(_never)  # ends at once: the transport is closed
+                await self._execute(self.running(_never))  # ends at once: the transport is closed
             finally:
-                self._loop.release()
+                self.leave()
         return True
 
-    async def _run(self, until: Callable[[], bool], by: float | None = None) -> None:
-        self._runner = asyncio.current_task()
+    # Who runs the loop --------------------------------------------------------------------------
+
+    async def _lead(
+        self, until: Callable[[], bool], by: float | None = None, *, follows: bool = True
+    ) -> bool:
+        """Whether this task runs the loop now; else it is `until`, or `by`.
+
+        `follows`: whether it sends what is due, and minds the limits, while it waits.
+        """
+        woken = asyncio.Event()
+        follower, leads = Follower(until, woken.set), False
         try:
-            await self._execute(self.running(until, by))
+            while not until() and (by is None or self._clock() < by):
+                leads = self._runner is None
+                if leads:
+                    self._runner = asyncio.current_task()
+                    break
+                self._followers[follower] = None
+                if follows:
+                    await self._execute(self.pushing())
+                if not await _told(woken, self.follow_for(by)) and follows:
+                    await self._mind_limits()
+                woken.clear()
         finally:
-            self._runner = None
+            self._followers.pop(follower, None)
+            if not leads:
+                self.wake_next()
+        return leads
+
+    async def _mind_limits(self) -> None:
+        if self.overslept:
+            self._association.handle_timeout(self._clock())
+            await self._execute(self.sending(self._clock() + ABORT_PATIENCE))
+            self.close()  # which ends the leader's read
 
     async def _execute(self, calls: Calls) -> None:
         """Call what the loop yields, await what that gives, and tell the loop what came of it."""
@@ -122,6 +172,7 @@ class AsyncDriver(Loop):
         failure: Exception | None = None
         now = asyncio.get_running_loop().time
         fair = now() + FAIR_SHARE
+        leads = self._runner is asyncio.current_task()
         while True:
             try:
                 call = calls.send(result) if failure is None else calls.throw(failure)
@@ -129,6 +180,10 @@ class AsyncDriver(Loop):
                 return
             finally:
                 result = failure = None  # an exception and its own frame would be a cycle
+                if self._followers:
+                    self.tell_followers()
+            if leads:
+                self._call = call
             try:
                 if now() > fair:
                     await asyncio.sleep(0)
@@ -141,13 +196,16 @@ class AsyncDriver(Loop):
             except Exception as error:
                 failure = error
             except BaseException as error:
-                await self._interrupt(calls, error)
+                await self._interrupt(calls, call, error)
                 raise
 
-    async def _interrupt(self, calls: Calls, error: BaseException) -> None:
+    async def _interrupt(self, calls: Calls, call: Call, error: BaseException) -> None:
         """Cancelled, or as bad: let the loop and the handler's iterator clean up."""
+        performances = len(self._performances)
         with suppress(type(error)):
             calls.throw(error)
+        if not self.is_io(call) or len(self._performances) < performances:
+            self.torn = True
         if self._matches is not None and self._runner is asyncio.current_task():
             await self._matches.close()
 
@@ -181,5 +239,14 @@ async def _acquire(lock: asyncio.Lock, seconds: float | None) -> bool:
     try:
         async with asyncio.timeout(seconds):
             return await lock.acquire()
+    except TimeoutError:
+        return False
+
+
+async def _told(woken: asyncio.Event, seconds: float | None) -> bool:
+    """Wait for an event; False if that could not be done in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await woken.wait()
     except TimeoutError:
         return False

@@ -1,11 +1,11 @@
-"""The blocking driver: one association, one transport, the caller's thread.
+"""The blocking driver: one association, one transport, the threads of its callers.
 
 The loop is that of `drivers.loop`; here each of its calls is made. It never polls and never sleeps:
 a waiting driver is blocked in one read.
 
-One thread runs the loop at a time. Another may call `abort`, `settle` and `close` at any time; the
-lock is held whenever the association is touched, and never while waiting for bytes, for a peer
-that takes none, or for a handler.
+One thread runs the loop at a time; others may wait for it (see `shared`), and call `abort`,
+`settle` and `close` at any time. The lock is held whenever the association is touched, and never
+while waiting for bytes, for a peer that takes none, or for a handler.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from collections.abc import Callable
 from typing import Any
 
 from dul_fsm.association import Association
-from dul_fsm.drivers.loop import ABORT_PATIENCE, Calls, End, Loop
+from dul_fsm.drivers.loop import ABORT_PATIENCE, Calls, End
+from dul_fsm.drivers.shared import Follower, SharedLoop
 from dul_fsm.errors import LocalProtocolError
-from dul_fsm.services.performer import Performer, Steps
-from dul_fsm.transports import Transport
+from dul_fsm.services.performer import Performer
+from dul_fsm.services.steps import Steps
+from dul_fsm.transports import Connector, Transport
 
 __all__ = ["ABORT_PATIENCE", "BlockingDriver", "End"]
 
@@ -28,7 +30,11 @@ def _no_connector(timeout: float | None) -> Transport:
     raise ConnectionError("there is nothing to connect to")
 
 
-class BlockingDriver(Loop):
+def _dial(connector: Connector) -> Callable[[float | None], Transport]:
+    return connector.connect
+
+
+class BlockingDriver(SharedLoop):
     """Runs one association."""
 
     def __init__(
@@ -48,24 +54,35 @@ class BlockingDriver(Loop):
             performer,
             transport=transport,
             connect=connect,
+            dial=_dial,
             acquire=self._acquire_right,
             release=self._right.release,
             clock=clock,
         )
-        self._loop = threading.Lock()
-        self._runner: int | None = None  # the thread that has the loop
+        self._inside: set[int] = set()  # threads that are in the loop, or send
         self.lock = threading.RLock()
         """To hold while touching the association."""
 
-    def run(self, until: Callable[[], bool]) -> None:
-        """See `running`. Raises `LocalProtocolError` when called by a handler, from within."""
+    def run(self, until: Callable[[], bool], by: float | None = None) -> None:
+        """Until then, or `by`, or all is over: run the loop, or wait while another thread does.
+
+        See `running`. Raises `LocalProtocolError` when called by a handler, from within.
+        """
         self.check_outside()
-        with self._loop:
-            self._run(until)
+        if self._lead(until, by):
+            try:
+                self._execute(self.running(until, by))
+            finally:
+                self._leave()
+
+    def push(self, by: float | None = None) -> None:
+        """Send what is due, though another thread may be running the loop."""
+        self.check_outside()
+        self._execute(self.pushing(by))
 
     def check_outside(self) -> None:
         """Raise `LocalProtocolError` when called from within the loop, by a handler."""
-        if self._runner == threading.get_ident():
+        if threading.get_ident() in self._inside:
             raise LocalProtocolError("a handler cannot wait for the association that it serves")
 
     def perform(self, steps: Steps) -> None:
@@ -92,44 +109,98 @@ class BlockingDriver(Loop):
 
         From any thread: runs the loop unless another one does. False if that one still does.
         """
-        if self._runner == threading.get_ident():
+        if threading.get_ident() in self._inside:
             return False
         by = self._clock() + patience
-        if not self._loop.acquire(timeout=patience):
+        if not self._lead(_never, by, follows=False):
             self.close()  # whoever has the loop finds out
             return False
         try:
-            self._run(lambda: False, by)
+            self._execute(self.running(_never, by))
             self.close()
-            self._run(lambda: False)  # ends at once: the transport is closed
+            self._execute(self.running(_never))  # ends at once: the transport is closed
         finally:
-            self._loop.release()
+            self._leave()
         return True
 
-    def _run(self, until: Callable[[], bool], by: float | None = None) -> None:
-        self._runner = threading.get_ident()
+    # Who runs the loop --------------------------------------------------------------------------
+
+    def _lead(
+        self, until: Callable[[], bool], by: float | None = None, *, follows: bool = True
+    ) -> bool:
+        """Whether this thread runs the loop now; else it is `until`, or `by`.
+
+        `follows`: whether it sends what is due, and minds the limits, while it waits.
+        """
+        woken = threading.Semaphore(0)
+        follower, leads = Follower(until, woken.release), False
         try:
-            self._execute(self.running(until, by))
+            while True:
+                with self.lock:
+                    if until() or (by is not None and self._clock() >= by):
+                        return False
+                    leads = self._runner is None
+                    if leads:
+                        self._runner = threading.get_ident()
+                        return True
+                    self._followers[follower] = None
+                if follows:
+                    self._execute(self.pushing())
+                if not woken.acquire(timeout=self.follow_for(by)) and follows:
+                    self._mind_limits()
         finally:
-            self._runner = None
+            with self.lock:
+                self._followers.pop(follower, None)
+                if not leads:
+                    self.wake_next()
+
+    def _leave(self) -> None:
+        with self.lock:
+            self.leave()
+
+    def _mind_limits(self) -> None:
+        with self.lock:
+            if not self.overslept:
+                return
+            self._association.handle_timeout(self._clock())
+        self._execute(self.sending(self._clock() + ABORT_PATIENCE))
+        self.close()  # which ends the leader's read
 
     def _execute(self, calls: Calls) -> None:
         """Call what the loop yields, and tell it what came of it."""
         result: Any = None
         failure: BaseException | None = None
-        while True:
-            try:
+        this = threading.get_ident()
+        leads, outside = self._runner == this, this not in self._inside
+        self._inside.add(this)
+        try:
+            while True:
+                try:
+                    with self.lock:
+                        call = calls.send(result) if failure is None else calls.throw(failure)
+                        if leads:
+                            self._call = call
+                        if self._followers:
+                            self.tell_followers()
+                except StopIteration:
+                    return
+                finally:
+                    result = failure = None  # an exception and its own frame would be a cycle
+                try:
+                    # Without the lock: it may take its time, an abort from outside may not.
+                    result = call()
+                except BaseException as error:
+                    failure = error
+        finally:
+            if outside:
+                self._inside.discard(this)
+            if self._followers:
                 with self.lock:
-                    call = calls.send(result) if failure is None else calls.throw(failure)
-            except StopIteration:
-                return
-            finally:
-                result = failure = None  # an exception and its own frame would be a cycle
-            try:
-                # Without the lock: it may take its time, an abort from outside may not.
-                result = call()
-            except BaseException as error:
-                failure = error
+                    self.tell_followers()
 
     def _acquire_right(self, seconds: float | None) -> bool:
         return self._right.acquire(timeout=-1 if seconds is None else seconds)
+
+
+def _never() -> bool:
+    return False

@@ -13,23 +13,27 @@ Not here: waiting, and who may run the loop when (`blocking`, `aio`); what the p
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from dul_fsm.association import (
     Aborted,
     Association,
     DataReceived,
     Event,
+    Message,
     Rejected,
     Released,
     ReleaseRequested,
     RequestReceived,
     ResponseReceived,
 )
-from dul_fsm.services.performer import Call, Performer, Steps
+from dul_fsm.services.handler import Handler
+from dul_fsm.services.performer import Performer
+from dul_fsm.services.steps import TURN, Call, Run, Steps, Wait
 from dul_fsm.upper_layer import Buffer, CloseTransport, OpenTransport
 
 End: TypeAlias = Rejected | Released | Aborted
@@ -39,6 +43,12 @@ Calls: TypeAlias = Generator[Call, Any, bool]
 
 ABORT_PATIENCE = 2.0
 """Seconds for which an abort waits for the peer to take it and close: who aborts is in a hurry."""
+
+MAX_DEFERRED = 64
+"""Requests of a peer's that may wait for their turn while an operation waits for the peer, and
+operations that may wait for it once they were answered."""
+
+_DONE: Final = object()
 
 
 class AnyTransport(Protocol):
@@ -51,6 +61,18 @@ class AnyTransport(Protocol):
     def close(self) -> None: ...
 
 
+class _Performance:
+    """An operation that is being performed."""
+
+    __slots__ = ("request", "steps", "until")
+
+    def __init__(self, request: Message, steps: Steps) -> None:
+        self.request = request
+        self.steps = steps
+        self.until: Callable[[], bool] | None = None
+        """What it waits for; None if only for its turn."""
+
+
 class Loop:
     """The loop of one association over one transport."""
 
@@ -61,12 +83,14 @@ class Loop:
         *,
         transport: AnyTransport | None,
         connect: Callable[[float | None], Any],
+        dial: Callable[[Any], Callable[[float | None], Any]],
         acquire: Callable[[float | None], Any],
         release: Callable[[], object],
         clock: Callable[[], float],
     ) -> None:
         """`transport` is open already (acceptor), or `connect` opens one, given seconds.
 
+        `dial` tells how to connect with a connector, for associations that are opened for this one.
         `acquire` gets the right to send, or says False when the seconds are over; `release`
         returns it. The loop and an abort from outside must not send at the same time.
         """
@@ -74,13 +98,17 @@ class Loop:
         self._performer = performer
         self._transport = transport
         self._connect = connect
+        self._dial = dial
         self._acquire = acquire
         self._acquire_at_last = partial(acquire, None)
         self._release = release
         self._clock = clock
         self._broken = ""  # why nothing can be sent any more
         self._by: float | None = None  # when whoever runs the loop gives up
-        self._deferred: list[Event] = []  # rarely more than one
+        self._following: Event | None = None  # it came right behind a fragment
+        self._deferred: deque[Event] = deque()  # rarely more than one
+        self._performances: list[_Performance] = []  # the operations that we are performing
+        self._others: dict[Association, Loop] = {}  # which those have opened
         self.end: End | None = None
         """How the association ended, once it has."""
 
@@ -94,11 +122,13 @@ class Loop:
         """
         self._by = by
         while not until() and (by is None or self._clock() < by):
-            event = self._deferred.pop(0) if self._deferred else self._association.next_event()
+            event = self._next_event()
             if event is not None:
                 yield from self._deliver(event)
             elif (yield from self._send(by)):
                 continue
+            elif self._performances:
+                yield from self._take_turns(by)
             elif self._association.idle:
                 break
             else:
@@ -106,13 +136,25 @@ class Loop:
         return True
 
     def sending(self, by: float) -> Calls:
-        """Send what is due, the A-ABORT for one, until that has left or it is `by`."""
+        """Send what is due, the A-ABORT for one, until that has left or it is `by`.
+
+        Associations that were opened for this one are closed: whoever runs it may wait for them.
+        """
         while (yield from self._send(by)) and self._clock() < by:
             pass
+        self._close_others()
         return True
 
     def close(self) -> None:
-        """Close the transport."""
+        """Close the transport, and those of the associations that were opened for this one."""
+        self._close_others()
+        self._close_transport()
+
+    def _close_others(self) -> None:
+        for other in tuple(self._others.values()):
+            other.close()
+
+    def _close_transport(self) -> None:
         if self._transport is not None:
             # It never raises; one that does all the same must not keep an end from being told.
             with suppress(OSError):
@@ -127,13 +169,42 @@ class Loop:
 
     # Events -------------------------------------------------------------------------------------
 
+    def _next_event(self) -> Event | None:
+        """The next event that need not wait for its turn."""
+        if self._deferred and self._may_begin(self._deferred[0]):
+            return self._deferred.popleft()
+        while True:
+            event, self._following = self._following, None
+            event = event or self._association.next_event()
+            if not isinstance(event, RequestReceived | ReleaseRequested) or (
+                not self._deferred and self._may_begin(event)
+            ):
+                return event
+            self._deferred.append(event)
+
+    def _may_begin(self, event: Event) -> bool:
+        if isinstance(event, ReleaseRequested):
+            return not self._performances
+        performances, window = self._performances, self._association.window.performed
+        if not performances or not window:
+            return True
+        # One that was answered is under way no more: it sends notifications, and a peer may first
+        # want an answer to its next request.
+        performing = self._association.operations.performing.values()
+        under_way = sum(performance.request in performing for performance in performances)
+        return under_way < window and len(performances) - under_way < MAX_DEFERRED
+
     def _deliver(self, event: Event) -> Calls:
         if isinstance(event, DataReceived):
-            yield partial(self._performer.take, event)
+            yield from self._deliver_data(event)
         elif isinstance(event, OpenTransport):
             yield from self._open()
         elif isinstance(event, CloseTransport):
-            self.close()
+            self._close_transport()  # an operation ends what it has opened in order
+        elif isinstance(event, RequestReceived):
+            performance = _Performance(event.message, self._performer.perform(event))
+            self._performances.append(performance)
+            yield from self._go_on(performance)
         else:
             if isinstance(event, End):
                 self.end = event
@@ -142,42 +213,117 @@ class Loop:
                 event.operation.responses.append(event)
         return True
 
+    def _deliver_data(self, event: DataReceived) -> Calls:
+        """All the fragments that are there, in one call: they come by the thousand."""
+        fragments = [event]
+        next_event = self._association.next_event
+        while isinstance(following := next_event(), DataReceived):
+            fragments.append(following)
+        self._following = following
+        yield partial(self._performer.take, fragments)
+        return True
+
+    # Operations ---------------------------------------------------------------------------------
+
     def performing(self, steps: Steps) -> Calls:
-        """Yield what the performer yields, and take a turn where it wants one."""
+        """What is to be done at once: yield what the performer yields; a turn is to send."""
+        while (yield from self._advance(steps)) is not _DONE:
+            yield from self._flush()
+        return True
+
+    def _flush(self) -> Calls:
+        by = self._by
+        while (yield from self._send(by)) and (by is None or self._clock() < by):
+            pass
+        return True
+
+    def _take_turns(self, by: float | None) -> Calls:
+        """Receive, then let each operation go on that gave up its turn or has what it waits for.
+
+        Nothing is waited for while one could go on. Requests wait for their turn, everything else
+        is delivered at once. While one waits nothing more is read unless an operation needs it: a
+        peer that does not keep to the negotiated window waits too, and fills no memory.
+        """
+        ready = any(map(self._may_go_on, self._performances))
+        if not self._association.idle and not (ready and self._deferred):
+            yield from self._receive(0.0 if ready else self._seconds(by))
+            while (event := self._next_event()) is not None:
+                yield from self._deliver(event)
+            if len(self._deferred) > MAX_DEFERRED:
+                self._association.send_abort(
+                    self._clock(), "the peer requests more at once than was negotiated"
+                )
+        for performance in tuple(self._performances):
+            if self._may_go_on(performance):
+                yield from self._go_on(performance)
+        return True
+
+    def _may_go_on(self, performance: _Performance) -> bool:
+        until = performance.until
+        return until is None or until() or self._association.idle
+
+    def _go_on(self, performance: _Performance) -> Calls:
+        """Let an operation go on until it gives up its turn, waits or is done."""
+        done = True
+        try:
+            step = yield from self._advance(performance.steps)
+            if step is not _DONE:
+                done = False
+                performance.until = step.until if isinstance(step, Wait) else None
+        finally:
+            if done:
+                self._performances.remove(performance)
+        return True
+
+    def _advance(self, steps: Steps) -> Generator[Call, Any, object]:
+        """Yield what `steps` yields to be called; returns what else it yields, or `_DONE`."""
         result: Any = None
         failure: Exception | None = None
         while True:
             try:
-                call = steps.send(result) if failure is None else steps.throw(failure)
+                step = steps.send(result) if failure is None else steps.throw(failure)
             except StopIteration:
-                return True
+                return _DONE
             finally:
                 result = failure = None  # an exception and its own frame would be a cycle
+            if step is TURN or isinstance(step, Wait):
+                return step
             try:
-                result = (yield call) if call is not None else (yield from self._turn())
+                result = (
+                    (yield from self._elsewhere(step)) if isinstance(step, Run) else (yield step)
+                )
             except Exception as error:
                 failure = error
+            except BaseException:
+                steps.close()
+                raise
 
-    def _turn(self) -> Calls:
-        """In the middle of an operation: send what is due, and receive what is there.
+    def _elsewhere(self, step: Run) -> Calls:
+        """Run another association that an operation opens: the destination of a C-MOVE.
 
-        It waits for a peer that takes nothing, but never for bytes. Requests that arrive wait for
-        their turn, everything else is delivered at once. While one waits nothing more is read: a
-        peer that does not keep to the negotiated window waits too, and fills no memory.
+        This one waits meanwhile; not for long where only the peer's end is waited for. Who closes
+        it closes the other one as well.
         """
-        by = self._by
-        while (yield from self._send(by)) and (by is None or self._clock() < by):
-            pass
-        next_event = self._association.next_event
-        event = next_event()
-        if event is None and not self._deferred and (yield from self._receive(0.0)):
-            event = next_event()
-        while event is not None:
-            if isinstance(event, RequestReceived | ReleaseRequested):
-                self._deferred.append(event)
-            else:
-                yield from self._deliver(event)
-            event = next_event()
+        association = step.association
+        other = self._others.get(association)
+        if other is None:
+            other = self._others[association] = Loop(
+                association,
+                Performer(association, Handler(), self._clock),
+                transport=None,
+                connect=self._dial(step.connector),
+                dial=self._dial,
+                acquire=lambda seconds: True,
+                release=lambda: None,
+                clock=self._clock,
+            )
+        by = self._clock() + ABORT_PATIENCE if association.ended else None
+        try:
+            yield from other.running(step.until, by)
+        finally:
+            if association.idle or by is not None:
+                del self._others[association]
+                other.close()
         return True
 
     # The transport ------------------------------------------------------------------------------
@@ -199,6 +345,8 @@ class Loop:
     def _send(self, by: float | None) -> Calls:
         """Give the transport what is due; False if nothing was."""
         association, clock = self._association, self._clock
+        if not association.sending:
+            return False
         acquire = self._acquire_at_last
         if by is not None:
             acquire = partial(self._acquire, max(0.0, by - clock()))

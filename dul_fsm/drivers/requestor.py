@@ -1,15 +1,25 @@
 """What an association is to a service class user, whichever way it waits.
 
-Not here: waiting (`blocking`, `aio`), the methods that wait (`scu`, `dul_fsm.aio`).
+Rules
+  * As many operations are in flight as were negotiated; whoever would invoke one more waits.
+  * An operation that nobody waits for any more is given up: a C-CANCEL leaves if its service has
+    one, and its responses are dropped when they come.
+  * What the source of a data set raises is told to whoever invoked that operation, whoever sends.
+
+Not here: the services (`service_user`), waiting (`blocking`, `aio`; `scu`, `dul_fsm.aio`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, TypeVar
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
-from dul_fsm.association import Aborted, Association, Origin, Rejected, Released
-from dul_fsm.dimse import CEchoRQ, CFindRQ, CStoreRQ, Request, SourceLike
+from dul_fsm.association import Aborted, Association, Operation, Origin, Rejected, Released
+from dul_fsm.dimse import Source, as_source
+from dul_fsm.dimse.sources import Buffer, BytesSource
+from dul_fsm.drivers.invocations import CANCELLABLE, Invocation, Invocations
 from dul_fsm.drivers.loop import End
 from dul_fsm.errors import (
     AssociationAborted,
@@ -19,36 +29,61 @@ from dul_fsm.errors import (
     AssociationTimeout,
     TransportFailed,
 )
-from dul_fsm.negotiation import AcceptedContext, ContextLike, build_request
-from dul_fsm.pdu import AAssociateAC, UserIdentityRQ
+from dul_fsm.negotiation import SYNCHRONOUS, AcceptedContext, ContextLike, Window, build_request
+from dul_fsm.pdu import (
+    AAssociateAC,
+    SOPClassCommonExtendedNegotiation,
+    SOPClassExtendedNegotiation,
+    UserIdentityRQ,
+)
 from dul_fsm.services.handler import Handler
 from dul_fsm.services.performer import Performer
-from dul_fsm.services.sop_classes import VERIFICATION
 from dul_fsm.transports import TCP
+from dul_fsm.value import value
 
 DEFAULT_CALLING_AE_TITLE = "DUL-FSM"
 DEFAULT_CALLED_AE_TITLE = "ANY-SCP"
 
+SMALL = 65536
+"""Bytes of a data set that leaves to its end though its operation was given up: a query's, say."""
+
 C = TypeVar("C")
 
 
-class Invocation(NamedTuple):
-    """An operation to invoke."""
+@value(kw_only=True)
+class Proposal:
+    """What a requestor proposes; the parameters of `associate`."""
 
-    context: AcceptedContext
-    request: Request
-    data: SourceLike | None = None
+    contexts: Sequence[ContextLike]
+    calling_ae_title: str = DEFAULT_CALLING_AE_TITLE
+    called_ae_title: str = DEFAULT_CALLED_AE_TITLE
+    roles: Mapping[str, tuple[bool, bool]] | None = None
+    window: Window = SYNCHRONOUS
+    user_identity: UserIdentityRQ | None = None
+    extended_negotiations: Sequence[SOPClassExtendedNegotiation] = ()
+    common_extended_negotiations: Sequence[SOPClassCommonExtendedNegotiation] = ()
 
 
-class Requestor:
+@value
+class Implementation:
+    """Which program the peer is (PS3.7 §D.3.3.2)."""
+
+    class_uid: str | None
+    """Implementation Class UID; None from a peer that does not say."""
+    version_name: str | None
+    """Implementation Version Name, at most 16 characters; None from a peer that does not say."""
+
+
+class Requestor(Invocations):
     """The half of an SCU's association that does not wait."""
 
     def __init__(
         self, association: Association, handler: Handler, clock: Callable[[], float]
     ) -> None:
+        super().__init__(association)
         self._clock = clock
-        self._association = association
         self._performer = Performer(association, handler, clock)
+        self._given_up: list[Operation] = []  # without their C-CANCEL
 
     # What was agreed ----------------------------------------------------------------------------
 
@@ -59,77 +94,124 @@ class Requestor:
 
     @property
     def answer(self) -> AAssociateAC:
-        """The A-ASSOCIATE-AC."""
+        """The A-ASSOCIATE-AC; `answer.user_information` is what the peer answered to the rest."""
         answer = self._association.answer
         if answer is None:
             raise AssociationError("no association was established")
         return answer
 
     @property
+    def window(self) -> Window:
+        """How many operations may be under way at once (PS3.7 §D.3.3.3)."""
+        return self._association.window
+
+    @property
+    def peer_implementation(self) -> Implementation:
+        """Which program the peer is."""
+        said = self.answer.user_information
+        return Implementation(said.implementation_class_uid, said.implementation_version_name)
+
+    @property
     def established(self) -> bool:
         """Whether operations can be invoked."""
         return self._association.established
 
-    def context_for(
-        self, sop_class_uid: str, transfer_syntax: str | None = None
-    ) -> AcceptedContext:
-        """The accepted context for a SOP Class; raises `ContextNotAccepted`."""
-        return self._association.context_for(sop_class_uid, transfer_syntax)
-
-    def next_message_id(self) -> int:
-        """A Message ID that is not in flight, 1 to 65535."""
-        return self._association.operations.next_message_id()
-
     # What is requested --------------------------------------------------------------------------
 
-    def _request(
-        self,
-        *,
-        contexts: Iterable[ContextLike],
-        calling_ae_title: str,
-        called_ae_title: str,
-        roles: Mapping[str, tuple[bool, bool]] | None,
-        user_identity: UserIdentityRQ | None,
-    ) -> None:
+    def _request(self, proposal: Proposal) -> None:
         request = build_request(
-            contexts,
-            called_ae_title=called_ae_title,
-            calling_ae_title=calling_ae_title,
+            proposal.contexts,
+            called_ae_title=proposal.called_ae_title,
+            calling_ae_title=proposal.calling_ae_title,
             maximum_length=self._association.maximum_length,
-            roles=roles,
-            user_identity=user_identity,
+            roles=proposal.roles,
+            window=proposal.window,
+            user_identity=proposal.user_identity,
+            extended_negotiations=proposal.extended_negotiations,
+            common_extended_negotiations=proposal.common_extended_negotiations,
         )
         self._association.send_associate_request(request, self._clock())
 
-    def _echo(self) -> Invocation:
-        context = self.context_for(VERIFICATION)
-        return Invocation(context, CEchoRQ(VERIFICATION, self.next_message_id()))
+    def _has_room(self) -> bool:
+        return not self._association.ended and not self._association.operations.full
 
-    def _store(
-        self,
-        sop_class_uid: str,
-        sop_instance_uid: str,
-        transfer_syntax: str,
-        data: SourceLike,
-        priority: int,
-    ) -> Invocation:
-        context = self.context_for(sop_class_uid, transfer_syntax)
-        request = CStoreRQ(
-            affected_sop_class_uid=sop_class_uid,
-            message_id=self.next_message_id(),
-            priority=priority,
-            affected_sop_instance_uid=sop_instance_uid,
-        )
-        return Invocation(context, request, data)
+    def _send(self, invocation: Invocation) -> Invoked:
+        """Send a request; nobody else may send one in between `_has_room` and this."""
+        context, request, data = invocation
+        operations = self._association.operations
+        if request.message_id in operations.invoked:
+            request = replace(request, message_id=operations.next_message_id())
+        source = None if data is None else as_source(data)
+        watched: WatchedSource | None = None
+        if source is not None and not isinstance(source, BytesSource):
+            source = watched = WatchedSource(source)
+        # Only `bytes` cannot change while they leave, whatever becomes of who invoked this.
+        lent = source is not None and not (isinstance(data, bytes) and len(data) <= SMALL)
+        return Invoked(self._association.send_request(context, request, source), watched, lent)
 
-    def _find(self, sop_class_uid: str, identifier: bytes, priority: int) -> Invocation:
-        context = self.context_for(sop_class_uid)
-        request = CFindRQ(
-            affected_sop_class_uid=sop_class_uid,
-            message_id=self.next_message_id(),
-            priority=priority,
-        )
-        return Invocation(context, request, identifier)
+    def _give_up(self, invoked: Invoked) -> None:
+        """Nobody waits for these responses any more. May be called at any time."""
+        invoked.operation.responses = deque(maxlen=0)
+        self._given_up.append(invoked.operation)
+
+    def _cancel_given_up(self) -> None:
+        """Send the C-CANCELs of what was given up."""
+        while self._given_up:
+            self._cancel(self._given_up.pop())
+
+    def _cancel(self, operation: Operation) -> None:
+        association, request = self._association, operation.request
+        if isinstance(request, CANCELLABLE) and self._in_flight(operation):
+            association.send_cancel(operation.context, request.message_id)
+
+    def _is_answered(self, invoked: Invoked) -> bool:
+        responses = invoked.operation.responses
+        if not responses or not responses[-1].final:
+            return False
+        return not self._association.lends(invoked.operation)
+
+    def _in_flight(self, operation: Operation) -> bool:
+        request = operation.request
+        return self._association.operations.invoked.get(request.message_id) is operation
+
+
+class Invoked:
+    """An operation of this side's."""
+
+    __slots__ = ("lent", "operation", "source")
+
+    def __init__(self, operation: Operation, source: WatchedSource | None, lent: bool) -> None:
+        self.operation = operation
+        self.source = source
+        self.lent = lent
+        """Whether its data set must have left before it can be given up."""
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What the source of its data set raised."""
+        return None if self.source is None else self.source.failure
+
+
+class WatchedSource:
+    """A source that remembers what it raised: that may come out of another one's call."""
+
+    __slots__ = ("_source", "failure")
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.failure: BaseException | None = None
+
+    def next(self, limit: int) -> tuple[Buffer, bool]:
+        """See `Source.next`."""
+        try:
+            return self._source.next(limit)
+        except Exception as error:
+            self.failure = error
+            raise SourceFailed from error
+
+
+class SourceFailed(Exception):
+    """The source of a data set failed, which may be another operation's."""
 
 
 def endpoint_of(peer: str | C, port: int | None) -> TCP | C:

@@ -9,6 +9,7 @@ and `folder` keep what arrives. Files are read and written here; no network, and
 from dul_fsm.files.folder import NO_SERIES, NO_STUDY, InvalidUID, StudyFolder, is_uid
 from dul_fsm.files.incoming import IncomingFile
 from dul_fsm.files.part10 import (
+    MappedSource,
     NotStorable,
     Part10File,
     file_meta,
@@ -24,6 +25,7 @@ __all__ = [
     "RECODE_TARGETS",
     "IncomingFile",
     "InvalidUID",
+    "MappedSource",
     "NotRecodable",
     "NotStorable",
     "Part10File",

@@ -206,6 +206,51 @@ def _mapped(descriptor: int, size: int) -> Iterator[memoryview]:
             mapping.close()
 
 
+GIVE_BACK_LENGTH = 4 << 20
+"""Bytes of a mapped file that a `MappedSource` gives back at once, and as many that it keeps behind
+what it cuts: far more than waits to be sent."""
+
+# Not on every system; without it, a mapped file stays in memory as long as there is room.
+_GIVE_BACK: int = getattr(mmap, "MADV_DONTNEED", 0)
+
+
+class MappedSource:
+    """The data set that `open_data_set` shows, on its way out (a `dimse.Source`).
+
+    A mapped page that was read counts as the process's own until the mapping ends, so to send a
+    file would take as much memory as the file is long. What has left is therefore given back. A
+    page that is looked at again nonetheless is as it was: the system keeps the file.
+    """
+
+    __slots__ = ("_at", "_begin", "_kept", "_mapping", "_view")
+
+    def __init__(self, data_set: memoryview) -> None:
+        """`data_set`: as it comes from `open_data_set`, whole."""
+        self._view = data_set
+        self._at = 0
+        mapping = data_set.obj
+        # A file that was read into memory, for want of mappings, stays there.
+        self._mapping = mapping if isinstance(mapping, mmap.mmap) and _GIVE_BACK else None
+        self._begin = 0 if self._mapping is None else len(self._mapping) - len(data_set)
+        self._kept = 0  # in the mapping: where that begins which was not given back
+
+    def __len__(self) -> int:
+        """Bytes of the whole data set."""
+        return len(self._view)
+
+    def next(self, limit: int) -> tuple[memoryview, bool]:
+        """See `dimse.Source.next`."""
+        at = self._at
+        self._at = end = at + limit
+        if self._mapping is not None:
+            left = self._begin + at - GIVE_BACK_LENGTH
+            if left - self._kept >= GIVE_BACK_LENGTH:
+                left -= left % mmap.PAGESIZE
+                self._mapping.madvise(_GIVE_BACK, self._kept, left - self._kept)
+                self._kept = left
+        return self._view[at:end], end >= len(self._view)
+
+
 # --- File Meta Information (PS3.10 §7.1) -------------------------------------------------------
 
 # (0002,0001) File Meta Information Version: OB, 00H 01H.

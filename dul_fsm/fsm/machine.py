@@ -5,6 +5,13 @@ action of the cell and hands back that action and its effects, for the caller to
 order. A `Core` is what the machine knows of one association: its state and the answers to the
 two questions that fork.
 
+`transitions` holds the table: its `Event` is a row, its `Transition` one outcome of a cell, its
+`Condition` a question. What happens when one is triggered is written out here, in `Row`, `Way` and
+`Question`. The library's own methods also make an `EventData`, look for callbacks before, during
+and after, and log each of these; here nobody registers a callback or reads the log, and for each
+PDU that was half of what it cost to send it. What they decide is the same:
+`tests/fsm/test_stock_machine.py` shows it, cell by cell.
+
 Blank cells (PS3.8 says nothing of them; 124 of 247) are sorted by what the event is:
 
 - a primitive that the local user may not issue now raises `LocalProtocolError`;
@@ -20,10 +27,11 @@ Not here: bytes, timers and what effects mean (`upper_layer`). No other module i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from transitions import EventData, Machine, MachineError
+import transitions
+from transitions import Machine, MachineError
+from transitions.core import Condition
 
 from dul_fsm.errors import LocalProtocolError
 from dul_fsm.fsm.actions import Action, Effect, Fork
@@ -59,36 +67,82 @@ class Core:
         """The last step."""
 
 
-def _acceptable(data: EventData) -> bool:
-    core: Core = cast(Core, data.model)
+# The three things that a `transitions` machine is made of ---------------------------------------
+
+
+class Question(Condition):
+    """What a forking action asks of a core, and the answer that is wanted."""
+
+    def check(self, core: Any) -> bool:
+        """Whether the answer is the wanted one."""
+        return self.func(core) == self.target  # type: ignore[operator]  # callable, as compiled here
+
+
+class Way(transitions.Transition):
+    """One outcome of a cell: a step, and the state that it leads to."""
+
+    condition_cls = Question
+
+    def __init__(self, source: str, dest: str | None, *rest: Any, step: Step) -> None:
+        """`dest` is None for an internal transition, which neither leaves its state nor enters."""
+        super().__init__(source, dest, *rest)  # type: ignore[arg-type]  # typed as if never None
+        self.step = step
+        self.next_state = State[dest or source]
+
+    def execute(self, core: Any) -> bool:
+        """Go this way; False, and nothing has happened, if a question was answered otherwise."""
+        for question in self.conditions:
+            if not question.check(core):
+                return False
+        core.ran = self.step
+        core.state = self.next_state
+        return True
+
+
+class Row(transitions.Event):
+    """One event in all states."""
+
+    def trigger(self, core: Any) -> bool:
+        """Go the way that is open from the core's state. Raises `MachineError` if there is none."""
+        for way in self.transitions.get(core.state._name_, ()):
+            if way.execute(core):
+                return True
+        raise MachineError(f"no way for {self.name} from {core.state}")
+
+
+class TableMachine(Machine):
+    """A machine of these."""
+
+    event_cls = Row
+    transition_cls = Way
+
+
+# Compiling and stepping -------------------------------------------------------------------------
+
+
+def _acceptable(core: Core) -> bool:
     return core.acceptable
 
 
-def _requestor(data: EventData) -> bool:
-    core: Core = cast(Core, data.model)
+def _requestor(core: Core) -> bool:
     return core.requestor
 
 
 _QUESTIONS = {Fork.ACCEPTABLE: _acceptable, Fork.REQUESTOR: _requestor}
 
 
-def _ran(step: Step, data: EventData) -> None:
-    core: Core = cast(Core, data.model)
-    core.ran = step
-
-
 def compile_machine(table: Table = TABLE) -> Machine:
     """Turn a table into a `transitions` machine without a model; any number of cores share it."""
-    machine = Machine(
+    machine = TableMachine(
         model=None, states=State, initial=State.Sta1, auto_transitions=False, send_event=True
     )
     for (event, state), action in table.items():
-        for transition in _transitions(state, action) if action else ():
-            machine.add_transition(event.name, state, **transition)
+        for way in _ways(state, action) if action else ():
+            machine.add_transition(event.name, state, **way)
     return machine
 
 
-def _transitions(state: State, action: Action) -> Iterator[dict[str, Any]]:
+def _ways(state: State, action: Action) -> Iterator[dict[str, Any]]:
     """One transition for each outcome of the cell's action."""
     question = _QUESTIONS[action.fork] if action.fork else None
     answers = ("conditions", "unless")
@@ -96,7 +150,7 @@ def _transitions(state: State, action: Action) -> Iterator[dict[str, Any]]:
         yield {
             # An action that stays where it is is internal: the state is neither left nor entered.
             "dest": None if outcome.next_state is state else outcome.next_state,
-            "before": partial(_ran, Step(action, outcome.effects)),
+            "step": Step(action, outcome.effects),
             answer: question,
         }
 
@@ -113,7 +167,7 @@ def step(core: Core, event: Event, machine: Machine = MACHINE) -> Step:
     """
     state = core.state
     try:
-        machine.events[event.name].trigger(core)
+        machine.events[event._name_].trigger(core)
     except MachineError:
         if event.kind is Kind.PRIMITIVE:
             raise LocalProtocolError(

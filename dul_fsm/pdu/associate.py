@@ -7,6 +7,8 @@ Rules
   * A context id is odd and occurs once; so there are at most 128 presentation contexts.
   * Reserved bytes and the echo of the request are not tested. The protocol version is kept for
     the upper layer, which answers a bad one with a reject and not with an abort.
+  * A peer says the same each time that it comes, AE titles aside: what the last ones said is
+    remembered, by its bytes, within bounds, and never with a user identity in it.
 
 Not here: what is in a presentation context (`presentation_contexts`) and in the user information
 (`user_items`), the 6-byte PDU header (`codec`).
@@ -15,11 +17,10 @@ Not here: what is in a presentation context (`presentation_contexts`) and in the
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 from dul_fsm.pdu.codes import ItemType
 from dul_fsm.pdu.items import (
-    check_context_id,
     decode_uid,
     encode_item,
     encode_number,
@@ -44,10 +45,37 @@ from dul_fsm.pdu.values import (
     PresentationContextRQ,
 )
 
+_REMEMBERED: Final = 32
+"""Requests and answers."""
+_LONGEST_REMEMBERED: Final = 8192
+"""Bytes of the longest: 128 contexts with a transfer syntax each. So a peer that means harm makes
+us keep some 5 MB, and no more."""
+
 _Context = TypeVar("_Context", PresentationContextRQ, PresentationContextAC)
 
 
+_remembered: dict[tuple[int, bytes], tuple[str, tuple[Any, ...], UserInformation]] = {}
+
+
 def _decode_items(
+    data: bytes, context_type: int, decode_context: Callable[[bytes, int, int], _Context]
+) -> tuple[str, tuple[_Context, ...], UserInformation]:
+    """Application context name, presentation contexts and user information."""
+    if len(data) > _LONGEST_REMEMBERED:
+        return _walk(data, context_type, decode_context)
+    key = context_type, data[MIN_ASSOCIATE_LENGTH:]
+    items = _remembered.get(key)
+    if items is None:
+        items = _walk(data, context_type, decode_context)
+        _, _, info = items
+        if info.user_identity is None and info.user_identity_response is None:
+            if len(_remembered) >= _REMEMBERED:
+                _remembered.clear()
+            _remembered[key] = items
+    return items
+
+
+def _walk(
     data: bytes, context_type: int, decode_context: Callable[[bytes, int, int], _Context]
 ) -> tuple[str, tuple[_Context, ...], UserInformation]:
     name: str | None = None
@@ -138,16 +166,13 @@ def _encode_items(
     parts = [
         encode_item(ItemType.APPLICATION_CONTEXT, encode_uid(name, "application context name"))
     ]
-    seen = set()
-    for context in contexts:
-        context_id = context.context_id
-        check_context_id(context_id)
-        if context_id in seen:
-            raise ValueError(f"presentation context id {context_id} is there twice")
-        seen.add(context_id)
-        parts.append(encode_context(context))
-    if not seen:
+    if not contexts:
         raise ValueError("no presentation context")
+    parts += map(encode_context, contexts)
+    ids = [context.context_id for context in contexts]
+    if len(set(ids)) != len(ids):
+        twice = next(context_id for context_id in ids if ids.count(context_id) > 1)
+        raise ValueError(f"presentation context id {twice} is there twice")
     parts.append(encode_user_information(information))
     return b"".join(parts)
 

@@ -85,7 +85,7 @@ def decode_body(pdu_type: int, body: bytes | memoryview) -> PDU:
     other PDUs nothing refers to it. Raises `PDUError`: reason 1, 5 or 6 (0: see `decode_pdvs`).
     """
     if pdu_type == 0x04:
-        return PDataTF(decode_pdvs(memoryview(body)))
+        return PDataTF(decode_pdvs(body if isinstance(body, memoryview) else memoryview(body)))
     if pdu_type == 0x01:
         return decode_associate_rq(bytes(body))
     if pdu_type == 0x02:

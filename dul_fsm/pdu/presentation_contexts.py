@@ -6,15 +6,20 @@ Rules
     known elsewhere, too, such as the 30H that some peers repeat in a 21H.
   * PS3.8 Table 9-18: in a rejected presentation context the 40H is not significant: it may be
     missing, be there twice, or hold anything.
+  * The same few answers are given again and again: their bytes are remembered, so many at most.
 
-Not here: whether the ids are odd and each there once (`associate`).
+Not here: whether a received id is odd, and whether each is there once (`associate`).
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Final
+
 from dul_fsm.errors import PDUError
 from dul_fsm.pdu.codes import ContextResult
 from dul_fsm.pdu.items import (
+    check_context_id,
     decode_uid,
     encode_item,
     encode_number,
@@ -28,6 +33,9 @@ from dul_fsm.pdu.values import PresentationContextAC, PresentationContextRQ
 # Sent in the 40H of a rejected presentation context, which must be there and is not significant
 # (PS3.8 Table 9-18): Implicit VR Little Endian, which every peer can read.
 _INSIGNIFICANT_TRANSFER_SYNTAX = "1.2.840.10008.1.2"
+
+_REMEMBERED: Final = 1024
+"""Answers: eight transfer syntaxes, each with every context id."""
 
 
 def decode_context_rq(data: bytes, start: int, end: int) -> PresentationContextRQ:
@@ -83,7 +91,8 @@ def decode_context_ac(data: bytes, start: int, end: int) -> PresentationContextA
 
 
 def encode_context_rq(context: PresentationContextRQ) -> bytes:
-    """The whole 20H item; raises `ValueError`. The id has been checked."""
+    """The whole 20H item; raises `ValueError`."""
+    check_context_id(context.context_id)
     if not context.transfer_syntaxes:
         raise ValueError(f"presentation context {context.context_id} has no transfer syntax")
     parts = [
@@ -96,18 +105,23 @@ def encode_context_rq(context: PresentationContextRQ) -> bytes:
 
 
 def encode_context_ac(context: PresentationContextAC) -> bytes:
-    """The whole 21H item; raises `ValueError`. The id has been checked."""
-    uid = context.transfer_syntax
+    """The whole 21H item; raises `ValueError`."""
+    return _encode_context_ac(context.context_id, context.result, context.transfer_syntax)
+
+
+@lru_cache(_REMEMBERED)
+def _encode_context_ac(context_id: int, result: int, uid: str | None) -> bytes:
+    check_context_id(context_id)
     if uid is None:
-        if context.result == ContextResult.ACCEPTANCE:
+        if result == ContextResult.ACCEPTANCE:
             raise ValueError(
-                f"presentation context {context.context_id} is accepted without transfer syntax"
+                f"presentation context {context_id} is accepted without transfer syntax"
             )
         uid = _INSIGNIFICANT_TRANSFER_SYNTAX
     return encode_item(
         0x21,
-        bytes((context.context_id, 0))
-        + encode_number(context.result, 1, "presentation context result")
+        bytes((context_id, 0))
+        + encode_number(result, 1, "presentation context result")
         + b"\0"
         + encode_item(0x40, encode_uid(uid, "transfer syntax")),
     )

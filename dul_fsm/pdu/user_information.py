@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dul_fsm.pdu.codes import UserIdentityType
 from dul_fsm.pdu.limits import DEFAULT_MAXIMUM_LENGTH
 from dul_fsm.value import value
 
@@ -76,6 +77,45 @@ class UserIdentityRQ:
     """The passcode (UTF-8) of type 2, else empty; 0..65535 bytes."""
     positive_response_requested: bool = False
     """Whether the acceptor is asked to answer with a 59H."""
+
+    @classmethod
+    def username(cls, name: str, *, positive_response_requested: bool = False) -> UserIdentityRQ:
+        """Type 1: a user name."""
+        kind = UserIdentityType.USERNAME
+        return cls(kind, name.encode(), b"", positive_response_requested)
+
+    @classmethod
+    def username_and_passcode(
+        cls, name: str, passcode: str, *, positive_response_requested: bool = False
+    ) -> UserIdentityRQ:
+        """Type 2: a user name and a passcode, which travels as it is: use TLS."""
+        kind = UserIdentityType.USERNAME_AND_PASSCODE
+        return cls(kind, name.encode(), passcode.encode(), positive_response_requested)
+
+    @classmethod
+    def kerberos(
+        cls, ticket: bytes, *, positive_response_requested: bool = False
+    ) -> UserIdentityRQ:
+        """Type 3: a Kerberos service ticket."""
+        return cls(
+            UserIdentityType.KERBEROS_SERVICE_TICKET, ticket, b"", positive_response_requested
+        )
+
+    @classmethod
+    def saml(
+        cls, assertion: bytes | str, *, positive_response_requested: bool = False
+    ) -> UserIdentityRQ:
+        """Type 4: a SAML assertion."""
+        field = assertion.encode() if isinstance(assertion, str) else assertion
+        return cls(UserIdentityType.SAML_ASSERTION, field, b"", positive_response_requested)
+
+    @classmethod
+    def jwt(
+        cls, token: bytes | str, *, positive_response_requested: bool = False
+    ) -> UserIdentityRQ:
+        """Type 5: a JSON web token."""
+        field = token.encode() if isinstance(token, str) else token
+        return cls(UserIdentityType.JSON_WEB_TOKEN, field, b"", positive_response_requested)
 
     def __repr__(self) -> str:
         return (

@@ -8,7 +8,6 @@ Not here: user information (`user_information`), codes (`codes`), bytes (`codec`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from dul_fsm.pdu.codes import PDUType
@@ -104,7 +103,7 @@ class AAssociateRJ:
     """Reason/Diag., whose meaning depends on `source`; 0..255, kept as it came."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@value
 class PDV:
     """A presentation data value: one fragment of a message (PS3.8 §9.3.5.1, Annex E)."""
 

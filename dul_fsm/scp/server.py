@@ -27,6 +27,7 @@ from dul_fsm.services.admission import NO_ROOM, refuse
 from dul_fsm.services.handler import Handler, Reject
 from dul_fsm.services.peer_binding import PeerBinding
 from dul_fsm.services.performer import Performer
+from dul_fsm.services.retrieve import is_secure
 from dul_fsm.timers import TimeLimits
 from dul_fsm.transports import TCP, Connector, Listener, ListenerClosed, Transport
 from dul_fsm.upper_layer import Observation
@@ -240,6 +241,7 @@ class Server:
                 time.monotonic,
                 partial(self._admit, connection),
                 self._report,
+                secure=is_secure(connection.transport),
             )
             driver = BlockingDriver(
                 connection.association, performer, transport=connection.transport

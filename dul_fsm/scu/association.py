@@ -1,4 +1,4 @@
-"""A blocking association for a service class user: it runs in the caller's thread.
+"""A blocking association for a service class user: it runs in its callers' threads.
 
     with associate("127.0.0.1", 11112, contexts=[VERIFICATION]) as association:
         response = association.c_echo()
@@ -6,28 +6,42 @@
 A method returns when its response is there, and raises a child of `AssociationError` if the
 association ended instead: `AssociationRejected`, `AssociationAborted`, `AssociationReleased`.
 Leaving the `with` block releases the association, or aborts it when an exception leaves.
+
+Several threads may use one association: as many operations are in flight at once as were
+negotiated (`window`), and whoever would invoke one more waits. `begin` has several in flight from
+one thread.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 
-from dul_fsm.association import Aborted, Association, Message, Operation, ResponseReceived
-from dul_fsm.dimse import Priority, SourceLike
+from dul_fsm.association import Aborted, Association, Message
+from dul_fsm.dimse import Priority
 from dul_fsm.drivers.blocking import BlockingDriver
+from dul_fsm.drivers.invocations import Invocation
 from dul_fsm.drivers.requestor import (
     DEFAULT_CALLED_AE_TITLE,
     DEFAULT_CALLING_AE_TITLE,
-    Invocation,
-    Requestor,
+    Invoked,
+    Proposal,
+    SourceFailed,
     endpoint_of,
     failure,
 )
-from dul_fsm.negotiation import ContextLike
-from dul_fsm.pdu import DEFAULT_MAXIMUM_LENGTH, UserIdentityRQ
+from dul_fsm.drivers.service_user import ServiceUser
+from dul_fsm.errors import AssociationError
+from dul_fsm.negotiation import SYNCHRONOUS, ContextLike, Window
+from dul_fsm.pdu import (
+    DEFAULT_MAXIMUM_LENGTH,
+    SOPClassCommonExtendedNegotiation,
+    SOPClassExtendedNegotiation,
+    UserIdentityRQ,
+)
 from dul_fsm.services.handler import Handler
 from dul_fsm.services.sop_classes import VERIFICATION
 from dul_fsm.timers import TimeLimits
@@ -45,7 +59,10 @@ def associate(
     called_ae_title: str = DEFAULT_CALLED_AE_TITLE,
     maximum_length: int = DEFAULT_MAXIMUM_LENGTH,
     roles: Mapping[str, tuple[bool, bool]] | None = None,
+    window: Window = SYNCHRONOUS,
     user_identity: UserIdentityRQ | None = None,
+    extended_negotiations: Sequence[SOPClassExtendedNegotiation] = (),
+    common_extended_negotiations: Sequence[SOPClassCommonExtendedNegotiation] = (),
     time_limits: TimeLimits | None = None,
     handler: Handler | None = None,
     observer: Callable[[Observation], None] | None = None,
@@ -57,8 +74,11 @@ def associate(
     each an abstract syntax or a pair of it and its transfer syntaxes; at most 128, with those
     that `files` need to be sent as they are.
     `maximum_length`: the longest P-DATA-TF to receive, bytes, 0 for no limit (PS3.8 §D.1).
-    `roles`: SOP Class UID to (SCU, SCP) roles offered (PS3.7 §D.3.3.4). `handler`: performs what
-    the peer requests, where a role lets it.
+    `roles`: SOP Class UID to (SCU, SCP) roles offered (PS3.7 §D.3.3.4). `window`: the operations to
+    have under way at once; the peer may agree to fewer (PS3.7 §D.3.3.3). `user_identity`: who asks
+    (PS3.7 §D.3.3.7). `extended_negotiations`, `common_extended_negotiations`: what the service
+    classes want to tell the peer (PS3.7 §D.3.3.5, §D.3.3.6). `handler`: performs what the peer
+    requests, where a role lets it.
 
     Raises `AssociationRejected`, `AssociationAborted`, `TransportFailed` or `AssociationTimeout`
     when no association comes about; `NegotiationError` or `ValueError` for a proposal that cannot
@@ -76,11 +96,16 @@ def associate(
         clock,
     )
     association.open(
-        contexts=[*contexts, *_contexts_of(files)],
-        calling_ae_title=calling_ae_title,
-        called_ae_title=called_ae_title,
-        roles=roles,
-        user_identity=user_identity,
+        Proposal(
+            contexts=[*contexts, *_contexts_of(files)],
+            calling_ae_title=calling_ae_title,
+            called_ae_title=called_ae_title,
+            roles=roles,
+            window=window,
+            user_identity=user_identity,
+            extended_negotiations=extended_negotiations,
+            common_extended_negotiations=common_extended_negotiations,
+        )
     )
     return association
 
@@ -95,7 +120,7 @@ def _contexts_of(files: Iterable[str | os.PathLike[str]]) -> list[ContextLike]:
     return contexts_of(paths)
 
 
-class SCUAssociation(Requestor):
+class SCUAssociation(ServiceUser[Message, Iterator[Message]]):
     """An established association; get one from `associate`."""
 
     def __init__(
@@ -107,27 +132,14 @@ class SCUAssociation(Requestor):
     ) -> None:
         super().__init__(association, handler, clock)
         self._closed = False
+        self._turn = threading.Lock()  # to invoke the next operation
         self._driver = BlockingDriver(
             association, self._performer, connect=connector.connect, clock=clock
         )
 
-    def open(
-        self,
-        *,
-        contexts: Iterable[ContextLike],
-        calling_ae_title: str,
-        called_ae_title: str,
-        roles: Mapping[str, tuple[bool, bool]] | None,
-        user_identity: UserIdentityRQ | None,
-    ) -> None:
+    def open(self, proposal: Proposal) -> None:
         """Request the association and wait for the answer; `associate` has called this."""
-        self._request(
-            contexts=contexts,
-            calling_ae_title=calling_ae_title,
-            called_ae_title=called_ae_title,
-            roles=roles,
-            user_identity=user_identity,
-        )
+        self._request(proposal)
         try:
             self._run(lambda: self._association.established)
         except BaseException:
@@ -136,27 +148,52 @@ class SCUAssociation(Requestor):
 
     # Operations ---------------------------------------------------------------------------------
 
-    def c_echo(self) -> Message:
-        """C-ECHO (PS3.7 §9.1.5); the response, with its status."""
-        return self._invoke(self._echo())
+    def begin(self, invocation: Invocation) -> BlockingOperation:
+        """Send a request, as soon as fewer operations are in flight than were negotiated.
 
-    def c_store(
-        self,
-        sop_class_uid: str,
-        sop_instance_uid: str,
-        transfer_syntax: str,
-        data: SourceLike,
-        *,
-        priority: int = Priority.MEDIUM,
-    ) -> Message:
-        """C-STORE (PS3.7 §9.1.1) of an encoded data set; the response, with its status.
-
-        `data` is encoded in `transfer_syntax`: bytes-like, an iterable of bytes-like, or a
-        `dimse.Source`. It leaves as it is, uncopied.
+        `invocation`: what `echo_request`, `store_request` and their like return. What it lends must
+        not change before `response` has returned.
         """
-        return self._invoke(
-            self._store(sop_class_uid, sop_instance_uid, transfer_syntax, data, priority)
-        )
+        operation = self._begin(invocation)
+        try:
+            self._driver.push()
+        except SourceFailed:
+            self._end_after_failure()
+            operation.check_source()
+        return operation
+
+    def first_answered(self, operations: Sequence[BlockingOperation]) -> BlockingOperation:
+        """Wait until the `response` of one of these need not be waited for, and return that one.
+
+        Raises what ended the association if that came first. `operations`: one at least.
+        """
+        self._run(lambda: any(operation.answered for operation in operations))
+        return next(operation for operation in operations if operation.answered)
+
+    def _begin(self, invocation: Invocation) -> BlockingOperation:
+        driver = self._driver
+        driver.check_outside()
+        with self._turn:
+            while True:
+                self._run(self._has_room)
+                with driver.lock:
+                    if self._has_room():
+                        return BlockingOperation(self, self._send(invocation))
+
+    def _invoke(self, make: Callable[[], Invocation]) -> Message:
+        return self._begin(self._make(make)).response()
+
+    def _invoke_each(self, make: Callable[[], Invocation]) -> Generator[Message]:
+        operation = self._begin(self._make(make))
+        try:
+            yield from operation
+        finally:
+            operation.close()
+
+    def _make(self, make: Callable[[], Invocation]) -> Invocation:
+        if self._association.ended:
+            self._run(lambda: False)
+        return make()
 
     def c_store_file(
         self, path: str | os.PathLike[str], *, priority: int = Priority.MEDIUM
@@ -178,47 +215,20 @@ class SCUAssociation(Requestor):
                 priority=priority,
             )
 
-    def c_find(
-        self, sop_class_uid: str, identifier: bytes, *, priority: int = Priority.MEDIUM
-    ) -> Iterator[Message]:
-        """C-FIND (PS3.7 §9.1.2): each pending response as it comes, at last the final one.
+    def serve(self, until: Callable[[], bool] | None = None, timeout: float | None = None) -> bool:
+        """Perform what the peer requests, by the handler given to `associate`.
 
-        `identifier` is encoded in the transfer syntax of `context_for(sop_class_uid)`. Closing
-        the iterator early sends a C-CANCEL and takes the final response.
+        Until `until` holds, which is asked whenever something has happened; or `timeout` seconds
+        have passed, or the association has ended. Returns whether `until` holds. So a Storage
+        Commitment SCU waits for its N-EVENT-REPORT on the same association (PS3.4 §J.3.3).
         """
-        invocation = self._find(sop_class_uid, identifier, priority)
-        operation = self._send_request(invocation)
-        done = False
+        driver, holds = self._driver, until or (lambda: False)
+        by = None if timeout is None else self._clock() + timeout
         try:
-            while not done:
-                response = self._next_response(operation)
-                done = response.final
-                yield response.message
-        finally:
-            if not done and self.established:
-                with self._driver.lock:
-                    self._association.send_cancel(invocation.context, invocation.request.message_id)
-                while not self._next_response(operation).final:
-                    pass
-
-    def _invoke(self, invocation: Invocation) -> Message:
-        operation = self._send_request(invocation)
-        response = self._next_response(operation)
-        # An early answer does not end the sending: what `data` lends must be the caller's again.
-        self._run(lambda: not self._association.lends(operation))
-        return response.message
-
-    def _send_request(self, invocation: Invocation) -> Operation:
-        self._driver.check_outside()
-        if self._association.ended:
-            self._run(lambda: False)
-        with self._driver.lock:
-            return self._association.send_request(*invocation)
-
-    def _next_response(self, operation: Operation) -> ResponseReceived:
-        responses = operation.responses
-        self._run(lambda: bool(responses))
-        return responses.popleft()
+            driver.run(lambda: driver.end is not None or holds(), by)
+        except SourceFailed:
+            self._end_after_failure()
+        return holds()
 
     # The end ------------------------------------------------------------------------------------
 
@@ -234,7 +244,7 @@ class SCUAssociation(Requestor):
                 if association.established:
                     association.send_release_request(self._clock())
             try:
-                driver.run(lambda: driver.end is not None)
+                self._run(lambda: driver.end is not None)
             except BaseException as error:
                 self.abort(f"the local user failed: {error!r}")
                 raise
@@ -266,14 +276,28 @@ class SCUAssociation(Requestor):
         else:
             self.abort(f"the local user failed: {error!r}")
 
-    def _run(self, until: Callable[[], bool]) -> None:
+    def _run(self, until: Callable[[], bool], invoked: Invoked | None = None) -> None:
         """Run the driver until then; raise what ended the association if that came first."""
-        driver = self._driver
-        driver.run(lambda: driver.end is not None or until())
+        driver, ran = self._driver, False
+        while not ran:
+            try:
+                driver.run(lambda: driver.end is not None or until())
+                ran = True
+            except SourceFailed:
+                self._end_after_failure()
+                if invoked is not None and invoked.failure is not None:
+                    raise invoked.failure from None
         if driver.end is not None and not until():
             # The peer may have bytes of ours to take still, and the caller has their source.
             driver.settle()
+            if invoked is not None and invoked.failure is not None:
+                raise invoked.failure
             raise failure(driver.end)
+
+    def _end_after_failure(self) -> None:
+        """A source has failed, whosever it is, and the association is aborted: let that leave."""
+        self._driver.abort("")
+        self._driver.settle()
 
     def _close(self) -> None:
         """Wait for the connection to go, and tell the handler, once."""
@@ -282,3 +306,70 @@ class SCUAssociation(Requestor):
                 closed, self._closed = self._closed, True
             if not closed:
                 self._driver.perform(self._performer.close())
+
+
+class BlockingOperation:
+    """An operation that was invoked: its responses, as they come; the final one is the last."""
+
+    def __init__(self, association: SCUAssociation, invoked: Invoked) -> None:
+        self._association = association
+        self._invoked = invoked
+        self._final: Message | None = None
+        self.done = False
+        """Whether no response will come any more."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the final response is there, and what the data set lends the caller's again."""
+        return self.done or self._association._is_answered(self._invoked)
+
+    def response(self) -> Message:
+        """The final response; pending ones that were not taken are passed over."""
+        while self._final is None:
+            self._take()
+        return self._final
+
+    def __iter__(self) -> BlockingOperation:
+        return self
+
+    def __next__(self) -> Message:
+        """The next response; `StopIteration` after the final one."""
+        if self.done:
+            raise StopIteration
+        return self._take()
+
+    def _take(self) -> Message:
+        association, invoked = self._association, self._invoked
+        operation = invoked.operation
+        try:
+            association._run(lambda: bool(operation.responses), invoked)
+            response = operation.responses.popleft()
+            if response.final:
+                # An early answer does not end the sending: what the data set lends must be the
+                # caller's again.
+                association._run(lambda: not association._association.lends(operation), invoked)
+                self._final, self.done = response.message, True
+        except AssociationError:
+            self.done = True
+            raise
+        return response.message
+
+    def cancel(self) -> None:
+        """Send a C-CANCEL (PS3.7 §9.3.2.3); the final response still comes.
+
+        Nothing is sent for a service without one, or after the final response.
+        """
+        with self._association._driver.lock:
+            self._association._cancel(self._invoked.operation)
+        self._association._driver.push()
+
+    def close(self) -> None:
+        """Cancel what is still to come, and take the final response."""
+        if not self.done and self._association.established:
+            self.cancel()
+            self.response()
+
+    def check_source(self) -> None:
+        """Raise what the source of the data set raised, if it did."""
+        if self._invoked.failure is not None:
+            raise self._invoked.failure from None

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -25,15 +25,21 @@ from dul_fsm.drivers.requestor import DEFAULT_CALLED_AE_TITLE, DEFAULT_CALLING_A
 from dul_fsm.errors import AssociationError, AssociationReleased, ContextNotAccepted, DULError
 from dul_fsm.files import (
     RECODE_TARGETS,
+    MappedSource,
     NotStorable,
     Part10File,
     open_data_set,
     read_part10,
     recode,
 )
-from dul_fsm.negotiation import DEFAULT_TRANSFER_SYNTAXES, MAXIMUM_CONTEXTS
+from dul_fsm.negotiation import (
+    DEFAULT_TRANSFER_SYNTAXES,
+    MAXIMUM_CONTEXTS,
+    SYNCHRONOUS,
+    Window,
+)
 from dul_fsm.pdu import DEFAULT_MAXIMUM_LENGTH, ContextResult
-from dul_fsm.scu.association import SCUAssociation, associate
+from dul_fsm.scu.association import BlockingOperation, SCUAssociation, associate
 from dul_fsm.timers import TimeLimits
 from dul_fsm.transports import Connector
 from dul_fsm.upper_layer import Observation
@@ -64,6 +70,9 @@ takes longer than sending a hundred images does.
 DEFAULT_RECONNECTS = 2
 """How many lost associations in a row are replaced. A peer may abort for the sake of one file, or
 of two that follow each other; one that drops three and takes no file in between is in trouble."""
+
+MAX_UNDER_WAY = 64
+"""Files under way at once where the peer sets no limit: each is open until it is answered."""
 
 
 # The plan ----------------------------------------------------------------------------------------
@@ -239,11 +248,16 @@ def store(
     calling_ae_title: str = DEFAULT_CALLING_AE_TITLE,
     called_ae_title: str = DEFAULT_CALLED_AE_TITLE,
     maximum_length: int = DEFAULT_MAXIMUM_LENGTH,
+    window: Window = SYNCHRONOUS,
     reconnects: int = DEFAULT_RECONNECTS,
     time_limits: TimeLimits | None = None,
     observer: Callable[[Observation], None] | None = None,
 ) -> Generator[FileResult, None, None]:
     """Send the files of a plan, and give the result of each as it comes.
+
+    As many are under way at once as `window` proposes and the peer agrees to; their results come
+    in the order in which they are answered. When an association is lost with several under way,
+    those are sent again one at a time, so that it shows which of them it was.
 
     A file during which the association is lost has failed; the files after it go over a new
     association, up to `reconnects` times with no file stored in between. Closing the iterator
@@ -259,6 +273,7 @@ def store(
             calling_ae_title=calling_ae_title,
             called_ae_title=called_ae_title,
             maximum_length=maximum_length,
+            window=window,
             time_limits=time_limits,
             observer=observer,
         )
@@ -274,9 +289,22 @@ def store(
                 break
             stored, lost = yield from _over(association, one, waiting)
             losses = (0 if stored else losses) + (lost is not None)
-            if lost is not None and losses > reconnects:
-                yield from _none_sent(waiting, lost)
-                break
+            if lost is not None:
+                window = SYNCHRONOUS
+                if losses > reconnects:
+                    yield from _none_sent(waiting, lost)
+                    break
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """A file that is being sent, or awaits its answer."""
+
+    file: Part10File
+    began: float
+    length: int
+    operation: BlockingOperation
+    opened: ExitStack
 
 
 def _over(
@@ -287,33 +315,80 @@ def _over(
     Answers whether a file was stored, and what ended the association if that came first.
     """
     stored = False
+    room = association.window.invoked or MAX_UNDER_WAY
+    under_way: list[_UnderWay] = []
     # Each file has its answer: what becomes of the release changes nothing for them.
-    with suppress(AssociationError), association:
-        while waiting:
-            result = _send(association, planned, waiting.pop())
-            stored = stored or result.ok
-            yield result
-            if not association.established:
+    with suppress(AssociationError), _closing(under_way), association:
+        while waiting or under_way:
+            if waiting and len(under_way) < room:
+                file = waiting.pop()
+                begun = _begin(association, planned, file)
+            else:
+                file, begun = _answered(association, under_way)
+            if isinstance(begun, _UnderWay):
+                under_way.append(begun)
+                continue
+            lost = isinstance(begun.error, AssociationError)
+            if lost and room != 1:
+                waiting += [file, *(one.file for one in under_way)][::-1]
+                return stored, begun.error
+            stored = stored or begun.ok
+            yield begun
+            if not under_way and not association.established:
                 ended = AssociationReleased("the peer ended the association")
-                return stored, result.error or ended
+                return stored, begun.error or ended
     return stored, None
 
 
-def _send(association: SCUAssociation, planned: PlannedAssociation, file: Part10File) -> FileResult:
-    began = time.monotonic()
+@contextmanager
+def _closing(under_way: list[_UnderWay]) -> Iterator[None]:
     try:
-        with _encoded(association, planned, file) as (transfer_syntax, data):
-            message = association.c_store(
+        yield
+    finally:
+        for one in under_way:
+            one.opened.close()
+
+
+def _begin(
+    association: SCUAssociation, planned: PlannedAssociation, file: Part10File
+) -> _UnderWay | FileResult:
+    began = time.monotonic()
+    with ExitStack() as opened:
+        try:
+            transfer_syntax, data = opened.enter_context(_encoded(association, planned, file))
+            request = association.store_request(
                 file.sop_class_uid, file.sop_instance_uid, transfer_syntax, data
             )
-            length = len(data)
+            operation = association.begin(request)
+        except (DULError, OSError, ValueError) as error:
+            return _failed(file, began, error)
+        return _UnderWay(file, began, len(data), operation, opened.pop_all())
+
+
+def _answered(
+    association: SCUAssociation, under_way: list[_UnderWay]
+) -> tuple[Part10File, FileResult]:
+    """Wait for the first answer to what is under way."""
+    one = under_way[0]
+    try:
+        answered = association.first_answered([one.operation for one in under_way])
+        one = next(one for one in under_way if one.operation is answered)
+        message = answered.response()
     except (DULError, OSError, ValueError) as error:
-        text = error.strerror if isinstance(error, OSError) else None
-        return FileResult(file.path, None, text or str(error), 0, time.monotonic() - began, error)
+        return one.file, _failed(one.file, one.began, error)
+    finally:
+        under_way.remove(one)
+        one.opened.close()
     response = cast(CStoreRSP, message.command)  # an association hands on no other answer
     comment = response.error_comment
     reason = describe(response.status) + (f": {comment}" if comment else "")
-    return FileResult(file.path, response.status, reason, length, time.monotonic() - began)
+    seconds = time.monotonic() - one.began
+    return one.file, FileResult(one.file.path, response.status, reason, one.length, seconds)
+
+
+def _failed(file: Part10File, began: float, error: Exception) -> FileResult:
+    text = error.strerror if isinstance(error, OSError) else None
+    return FileResult(file.path, None, text or str(error), 0, time.monotonic() - began, error)
 
 
 def _none_sent(waiting: list[Part10File], error: Exception) -> Iterator[FileResult]:
@@ -325,7 +400,7 @@ def _none_sent(waiting: list[Part10File], error: Exception) -> Iterator[FileResu
 @contextmanager
 def _encoded(
     association: SCUAssociation, planned: PlannedAssociation, file: Part10File
-) -> Iterator[tuple[str, memoryview | bytes]]:
+) -> Iterator[tuple[str, MappedSource | bytes]]:
     """A transfer syntax that the peer accepted for this file, and the data set encoded in it."""
     accepted = {
         context.transfer_syntax
@@ -334,7 +409,7 @@ def _encoded(
     }
     if file.transfer_syntax_uid in accepted:
         with open_data_set(file) as data_set:
-            yield file.transfer_syntax_uid, data_set
+            yield file.transfer_syntax_uid, MappedSource(data_set)
         return
     for target in RECODE_TARGETS:
         if target in accepted:

@@ -1,18 +1,15 @@
 """Runs a `Handler` on the events of an association: the protocol around what an AE performs.
 
-`perform` is a generator, so that one text serves every driver: it yields what is to be called and
-is sent what came of it. A blocking driver calls, an asyncio one may await; neither decides.
-Yielding `TURN` asks the driver to send and receive what it can without waiting.
+`perform` is a generator of `steps`, so that one text serves every driver. A blocking driver calls,
+an asyncio one may await; neither decides.
 
-Not here: waiting, sending (`drivers`); what an operation means (the handler).
+Not here: waiting, sending (`drivers`); one operation (`performance`); what it means (the handler).
 """
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Final, TypeAlias, cast
 
 from dul_fsm.association import (
     Aborted,
@@ -29,16 +26,6 @@ from dul_fsm.association import (
     RequestReceived,
     ResponseReceived,
 )
-from dul_fsm.dimse import (
-    CEchoRQ,
-    CFindRQ,
-    CStoreRQ,
-    NEventReportRQ,
-    Request,
-    respond_to,
-    status,
-)
-from dul_fsm.errors import DULError
 from dul_fsm.negotiation import build_answer
 from dul_fsm.pdu import (
     DICOM_APPLICATION_CONTEXT_NAME,
@@ -46,38 +33,18 @@ from dul_fsm.pdu import (
     RejectReasonUser,
     RejectResult,
     RejectSource,
+    UserIdentityAC,
 )
-from dul_fsm.services.handler import AbortAssociation, Accept, Handler, Pending, Reject
-
-Call: TypeAlias = Callable[[], Any]
-TURN: Final = None
-"""Yielded to let the driver send and receive what it can now."""
-
-Steps: TypeAlias = Generator[Call | None, Any, None]
+from dul_fsm.services.handler import AbortAssociation, Handler
+from dul_fsm.services.outcomes import Accept, Reject
+from dul_fsm.services.performance import Performance, refusal
+from dul_fsm.services.steps import TURN, Call, Steps
 
 _NOT_NOW = Reject(
     RejectResult.REJECTED_TRANSIENT,
     RejectSource.SERVICE_USER,
     RejectReasonUser.NO_REASON_GIVEN,
 )
-_NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-
-
-def status_of(error: BaseException) -> int:
-    """The status of an operation that failed with `error`: no room left is A700H, else 0110H."""
-    if isinstance(error, OSError) and error.errno in _NO_ROOM:
-        return status.OUT_OF_RESOURCES
-    return status.PROCESSING_FAILURE
-
-
-def comment_on(error: BaseException) -> str:
-    """What a peer is told about `error`: what was said on purpose, and why a file failed.
-
-    Never the text of any other exception, nor a path: they may name a patient.
-    """
-    if isinstance(error, OSError):
-        return error.strerror or ""
-    return str(error) if isinstance(error, DULError) else ""
 
 
 class Performer:
@@ -90,28 +57,33 @@ class Performer:
         clock: Callable[[], float],
         admit: Callable[[AAssociateRQ], Reject | None] = lambda request: None,
         report: Callable[[BaseException], None] = lambda error: None,
+        secure: bool = False,
     ) -> None:
         """`admit` may reject an association before the handler is asked; `report` is told what a
-        handler raised, for a log: the peer is told a status, and no more than `comment_on` says."""
+        handler raised, for a log: the peer is told a status, and no more than `comment_on` says.
+        `secure`: whether the association is over TLS."""
         self._association = association
         self._handler = handler
         self._clock = clock
         self._admit = admit
         self._report = report
-        self._cancelled: set[int] = set()
+        self._secure = secure
+        self._cancelled: set[Message] = set()  # requests
         self._failures: dict[Message, Exception] = {}
         self._held: set[Message] = set()  # with a data set, and not performed yet
 
-    # Fragments arrive by the thousand: they go straight to the sink, without a generator.
-    def take(self, event: DataReceived) -> None:
-        """Write a fragment to its sink; a failure is kept for the response. Raises nothing."""
-        message = event.message
-        if message.sink is None:
-            return
-        try:
-            message.sink.write(event.fragment)
-        except Exception as error:
-            self._fail(message, error)
+    def take(self, events: Iterable[DataReceived]) -> None:
+        """Write fragments to their sinks; a failure is kept for the response. Raises nothing.
+
+        They arrive by the thousand, so no generator is asked for them.
+        """
+        for event in events:
+            message = event.message
+            if message.sink is not None:
+                try:
+                    message.sink.write(event.fragment)
+                except Exception as error:
+                    self._fail(message, error)
 
     def _fail(self, message: Message, error: Exception) -> None:
         if not isinstance(error, AbortAssociation):
@@ -143,13 +115,15 @@ class Performer:
         """Do what `event` asks for."""
         match event:
             case DataReceived():
-                self.take(event)
+                self.take((event,))
             case CommandReceived(message):
                 yield from self._open(message)
             case RequestReceived(message):
                 yield from self._request(message)
             case CancelRequested(message_id):
-                self._cancelled.add(message_id)
+                cancelled = self._association.operations.performing.get(message_id)
+                if cancelled is not None:  # else it was answered meanwhile
+                    self._cancelled.add(cancelled)
             case AssociateRequested(request):
                 yield from self._associate(request)
             case ReleaseRequested():
@@ -186,17 +160,27 @@ class Performer:
         decision: object = self._admit(request)
         if decision is None and request.application_context_name != DICOM_APPLICATION_CONTEXT_NAME:
             decision = Reject(reason=RejectReasonUser.APPLICATION_CONTEXT_NAME_NOT_SUPPORTED)
+        identity = request.user_information.user_identity
+        response: UserIdentityAC | None = None
         try:
+            if decision is None and identity is not None:
+                identified = yield partial(self._handler.user_identified, identity)
+                if isinstance(identified, UserIdentityAC):
+                    response = identified
+                elif identified is not True:
+                    decision = identified or Reject()
             if decision is None:
                 decision = yield partial(self._handler.associate_requested, request)
-            self._decide(request, decision)
+            self._decide(request, decision, response)
         except AbortAssociation as error:
             self._abort(error)
         except Exception as error:
             self._report(error)
             self._decide(request, _NOT_NOW)
 
-    def _decide(self, request: AAssociateRQ, decision: object) -> None:
+    def _decide(
+        self, request: AAssociateRQ, decision: object, identified: UserIdentityAC | None = None
+    ) -> None:
         association = self._association
         if association.ended:
             return  # while the handler thought about it
@@ -211,9 +195,13 @@ class Performer:
                 request,
                 decision.choose or self._handler.choose,
                 maximum_length=association.maximum_length,
-                roles=decision.roles,
+                roles=_offered(request) if decision.roles is None else decision.roles,
+                window=self._handler.window if decision.window is None else decision.window,
+                extended_negotiations=decision.extended_negotiations,
                 # PS3.7 §D.3.3.7.2: only to those who asked for it.
-                user_identity_response=decision.user_identity_response if asked else None,
+                user_identity_response=(
+                    decision.user_identity_response or identified if asked else None
+                ),
             )
             association.send_associate_accept(answer, self._clock())
         else:
@@ -234,26 +222,23 @@ class Performer:
     def _request(self, message: Message) -> Steps:
         """Perform one request and answer it, whatever happens."""
         self._held.discard(message)
-        request = cast(Request, message.command)
+        failure = self._failures.pop(message, None)
         if self._association.ended:  # while another was performed
             self._drop(message)
             return
-        refused = refusal(message)
+        performance = Performance(
+            self._association,
+            self._handler,
+            message,
+            self._clock,
+            cancelled=self._cancelled,
+            report=self._report,
+            secure=self._secure,
+        )
         try:
-            failure = self._failures.pop(message, None)
             if failure is not None:
                 raise failure
-            if refused is not None:
-                self._respond(message, refused)
-            elif isinstance(request, CEchoRQ):
-                self._respond(message, (yield partial(self._handler.c_echo_requested, message)))
-            elif isinstance(request, CStoreRQ):
-                self._respond(message, (yield partial(self._handler.c_store_requested, message)))
-            elif isinstance(request, CFindRQ):
-                outcome = yield partial(self._handler.c_find_requested, message)
-                yield from self._matches(message, request, outcome)
-            else:
-                self._respond(message, status.UNRECOGNIZED_OPERATION)
+            yield from performance.perform()
         except AbortAssociation as error:
             self._drop(message)
             self._abort(error)
@@ -261,66 +246,11 @@ class Performer:
             if error is not failure:  # which was reported when it happened
                 self._report(error)
             self._drop(message)
-            self._respond(message, status_of(error), comment=comment_on(error))
+            performance.fail(error)
         finally:
-            self._cancelled.discard(request.message_id)
-
-    def _matches(self, message: Message, request: Request, outcome: object) -> Steps:
-        """Pending responses as the handler makes them, until it ends or the peer cancels."""
-        if isinstance(outcome, int):
-            self._respond(message, outcome)
-            return
-        matches: Iterator[bytes | Pending] = iter(cast(Iterable[bytes | Pending], outcome))
-        failure: Exception | None = None
-        final = status.SUCCESS
-        try:
-            while True:
-                yield TURN  # the match before leaves, and a C-CANCEL may come
-                if self._association.ended:
-                    break
-                if request.message_id in self._cancelled:
-                    final = status.CANCEL
-                    break
-                match = yield partial(next, matches, None)
-                if match is None:
-                    break
-                if not isinstance(match, Pending):
-                    match = Pending(match)
-                self._respond(message, match.status, match.identifier)
-        except Exception as error:
-            failure = error
-        # Before the final response: what the iterator holds is free when the peer hears of it.
-        close = getattr(matches, "close", None)
-        if close is not None:
-            yield close
-        if failure is not None:
-            raise failure
-        self._respond(message, final)
-
-    def _respond(
-        self, message: Message, outcome: int, data: bytes | None = None, comment: str = ""
-    ) -> None:
-        if not self._association.can_respond:
-            return  # the association ended while the handler worked: nobody is there to be told
-        values = {} if data is None else {"has_data_set": True}
-        request = cast(Request, message.command)
-        response = respond_to(request, outcome, comment=comment, **values)
-        self._association.send_response(message, response, data)
+            self._cancelled.discard(message)
 
 
-def refusal(message: Message) -> int | None:
-    """Why a request may not reach a handler: a status, or None if it may.
-
-    The role and the SOP Class are those that were negotiated for the context (PS3.7 §D.3.3.4).
-    """
-    command, context = message.command, message.context
-    # PS3.7 §7.2: notifications go the other way, from the SCP to the SCU.
-    if not (context.scu if isinstance(command, NEventReportRQ) else context.scp):
-        return status.SOP_CLASS_NOT_SUPPORTED
-    # The N-services name classes that the context's class only stands for (Meta SOP Classes).
-    if (
-        isinstance(command, CEchoRQ | CStoreRQ | CFindRQ)
-        and command.affected_sop_class_uid != context.abstract_syntax
-    ):
-        return status.SOP_CLASS_NOT_SUPPORTED
-    return None
+def _offered(request: AAssociateRQ) -> dict[str, tuple[bool, bool]]:
+    offers = request.user_information.role_selections
+    return {offer.sop_class_uid: (offer.scu, offer.scp) for offer in offers}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
 
 from dul_fsm.negotiation import Chooser
 from dul_fsm.pdu import ContextResult, PresentationContextRQ
@@ -36,6 +38,11 @@ _STORAGE_ELSEWHERE = frozenset(
 _DICOM_ROOT = "1.2.840.10008."
 
 
+_REMEMBERED: Final = 512
+"""Answers of `is_storage`: there are some 200 classes of storage, and a peer asks for all."""
+
+
+@lru_cache(_REMEMBERED)
 def is_storage(sop_class_uid: str) -> bool:
     """Whether a SOP Class is one of instances that C-STORE carries (PS3.4 Annexes B, GG).
 
@@ -49,16 +56,51 @@ def is_storage(sop_class_uid: str) -> bool:
     )
 
 
+_META = frozenset(
+    (
+        "1.2.840.10008.5.1.1.9",  # Basic Grayscale Print Management
+        "1.2.840.10008.5.1.1.18",  # Basic Color Print Management
+        "1.2.840.10008.5.1.1.9.1",  # Referenced Grayscale Print Management (retired)
+        "1.2.840.10008.5.1.1.18.1",  # Referenced Color Print Management (retired)
+        "1.2.840.10008.5.1.1.32",  # Pull Stored Print Management (retired)
+        "1.2.840.10008.3.1.2.5.4",  # Detached Patient Management (retired)
+        "1.2.840.10008.3.1.2.5.5",  # Detached Results Management (retired)
+        "1.2.840.10008.3.1.2.5.6",  # Detached Study Management (retired)
+    )
+)
+UNIFIED_PROCEDURE_STEP = "1.2.840.10008.5.1.4.34.6."
+"""What the UIDs of the classes of this service begin with (PS3.4 Table CC.3-1)."""
+UNIFIED_PROCEDURE_STEP_EVENT = "1.2.840.10008.5.1.4.34.6.4"
+
+
+def stands_for_others(sop_class_uid: str) -> bool:
+    """Whether operations on a context of this class name another SOP Class.
+
+    So it is with Meta SOP Classes (PS3.4 §H.3.2), and with the Unified Procedure Step, whose
+    instances are all of the Push class (PS3.4 §CC.3.1). A private class is taken to do so.
+    """
+    return (
+        sop_class_uid in _META
+        or sop_class_uid.startswith(UNIFIED_PROCEDURE_STEP)
+        or not sop_class_uid.startswith(_DICOM_ROOT)
+    )
+
+
 def choose_any(*accepts: Callable[[str], bool] | str) -> Chooser:
     """A policy: these SOP Classes, or those that a predicate picks, in the first transfer syntax.
 
     For an acceptor that keeps data sets as they come and so need not know their encoding.
     """
+    classes = frozenset(accept for accept in accepts if isinstance(accept, str))
+    predicates = [accept for accept in accepts if not isinstance(accept, str)]
 
     def choose(context: PresentationContextRQ) -> str | ContextResult:
         uid = context.abstract_syntax
-        if any(accept == uid if isinstance(accept, str) else accept(uid) for accept in accepts):
+        if uid in classes:
             return context.transfer_syntaxes[0]
+        for accepts_it in predicates:
+            if accepts_it(uid):
+                return context.transfer_syntaxes[0]
         return ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED
 
     return choose

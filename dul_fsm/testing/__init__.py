@@ -16,15 +16,17 @@ if TYPE_CHECKING:
     from dul_fsm.testing.ladder import Ladder
     from dul_fsm.testing.pair import Pair
     from dul_fsm.testing.transports import TransportFault, check_transport
+    from dul_fsm.testing.transports_aio import check_transport_async
 
 _HOMES = {
     "Ladder": "ladder",
     "Pair": "pair",
     "TransportFault": "transports",
     "check_transport": "transports",
+    "check_transport_async": "transports_aio",
 }
 
-__all__ = ["Ladder", "Pair", "TransportFault", "check_transport"]
+__all__ = ["Ladder", "Pair", "TransportFault", "check_transport", "check_transport_async"]
 
 
 def __getattr__(name: str) -> object:

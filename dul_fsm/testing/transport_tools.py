@@ -123,6 +123,9 @@ class Bench:
         if self._reset is not None:
             self._reset(end)
 
+    def check_rest(self) -> None:
+        """Look, after a clause was kept, at what no clause can see."""
+
     def abandon(self) -> None:
         """Close what is open, from another thread than the one that is stuck with it."""
         for end in self._made:

@@ -78,13 +78,19 @@ def check_transport(
         if clause.needs is not None and told[clause.needs] is None:
             left_out.append(clause)
         else:
-            _check(clause, Bench(make_pair, half_close, reset), patience)
+            check_clause(clause, Bench(make_pair, half_close, reset), patience)
     return tuple(left_out)
 
 
-def _check(clause: Clause, bench: Bench, patience: float) -> None:
+def check_clause(clause: Clause, bench: Bench, patience: float) -> None:
+    """Check one clause; raise `TransportFault` if it is broken."""
+
+    def check() -> None:
+        clause.check(bench)
+        bench.check_rest()
+
     # In a thread: what is broken may never come back.
-    task = Task(clause.check, bench)
+    task = Task(check)
     try:
         task.result(patience)
     except Broken as error:

@@ -25,7 +25,8 @@ CAPACITY = 1 << 16
 BACKLOG = 128
 """Connections that may wait to be accepted."""
 
-_NO_FAULT = 1 << 62
+NO_LIMIT = 1 << 62
+"""More bytes than there ever are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +131,8 @@ class LoopbackTransport:
         self._in = incoming
         self._out = outgoing
         self._closed = False
-        self._receive_limit = _limit(faults.max_receive, faults.seed, "receive")
-        self._send_limit = _limit(faults.max_send, faults.seed, "send")
+        self._receive_limit = limit(faults.max_receive, faults.seed, "receive")
+        self._send_limit = limit(faults.max_send, faults.seed, "send")
         due = (
             (faults.stall_after, self.stall),
             (faults.half_close_after, self.half_close),
@@ -155,7 +156,7 @@ class LoopbackTransport:
             if not free:
                 raise TimeoutError(errno.ETIMEDOUT, "the peer took nothing in time")
             # A fault due after N bytes happens after exactly N, not after the send that passes it.
-            ahead = min((after - out.sent for after, _ in self._due), default=_NO_FAULT)
+            ahead = min((after - out.sent for after, _ in self._due), default=NO_LIMIT)
             count = out.put(buffers, min(self._send_limit(), ahead))
             out.changed.notify_all()
         self._happen()
@@ -247,10 +248,10 @@ class LoopbackTransport:
             raise BrokenPipeError(errno.EPIPE, "the stream has ended")
 
 
-def _limit(most: int | None, seed: int | None, direction: str) -> Callable[[], int]:
-    """How many bytes the next call may move."""
+def limit(most: int | None, seed: int | None, direction: str) -> Callable[[], int]:
+    """Gives, each time, how many bytes the next call may move; see `Faults`."""
     if most is None:
-        return lambda: _NO_FAULT
+        return lambda: NO_LIMIT
     if seed is None:
         return lambda: most
     # A thread receives while another sends: one sequence for both would depend on their order.

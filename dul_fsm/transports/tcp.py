@@ -1,8 +1,8 @@
 """TCP, blocking kind, over IPv4 and IPv6.
 
-A socket is non-blocking: a send or a receive is one system call when it need not wait, and only
-otherwise a `poll`, which sleeps until the kernel has something. POSIX systems only (`poll`,
-`sendmsg`).
+A socket is non-blocking: a send, or a receive of what has come, is one system call. Only what has
+to wait is a `poll`, which sleeps until the kernel has something; a receive goes to it at once when
+the one before took all that was there. POSIX systems only (`poll`, `sendmsg`).
 
 What is *not* here: TLS. The asyncio kind is in `dul_fsm.transports.aio`.
 """
@@ -14,7 +14,6 @@ import os
 import select
 import socket
 import threading
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from dul_fsm.transports.addresses import (
     resolve,
 )
 from dul_fsm.transports.base import Buffer, ListenerClosed, TransportClosed
+from dul_fsm.transports.waiting import deadline_in, share_of, wait_for
 
 if TYPE_CHECKING:
     from dul_fsm.transports.aio.tcp import AsyncTCPListener, AsyncTCPTransport
@@ -41,9 +41,6 @@ beyond it would see its SYNs dropped and retry after a second."""
 
 BUFFERS_PER_SEND = max(16, os.sysconf("SC_IOV_MAX") if hasattr(os, "sysconf") else 0)
 """More buffers in one `sendmsg` are an error; 16 is the least that POSIX promises."""
-
-LONGEST_POLL = 86400.0
-"""Seconds in one `poll`, which counts milliseconds in 32 bits; a longer wait polls again."""
 
 DRAIN_LIMIT = 1 << 20
 """Bytes that `close` throws away at most, so that a peer that never stops cannot hold it up."""
@@ -69,6 +66,7 @@ class TCPTransport:
 
     __slots__ = (
         "_closed",
+        "_drained",
         "_lock",
         "_readable",
         "_receive",
@@ -78,6 +76,7 @@ class TCPTransport:
         "_sending",
         "_set_option",
         "_socket",
+        "_unacknowledged",
         "_writable",
         "local",
         "peer",
@@ -100,6 +99,8 @@ class TCPTransport:
         self._readable.register(connected, select.POLLIN)
         self._writable = select.poll()
         self._writable.register(connected, select.POLLOUT)
+        self._drained = False  # the last read took all that was there
+        self._unacknowledged = False  # something was read, and nothing sent or acknowledged since
         # The number of a closed descriptor may be another file's a moment later, so nobody may be
         # inside a system call on it then. Who enters says so first and looks at `_closed` second;
         # `close` sets `_closed` first and looks who is inside second. The last one out closes.
@@ -119,6 +120,9 @@ class TCPTransport:
                 raise TransportClosed
             if len(buffers) > BUFFERS_PER_SEND:
                 return self._send_many(buffers, timeout)
+            # What is sent carries the acknowledgement. First, and not afterwards: what is read
+            # in another thread meanwhile may have come too late for that.
+            self._unacknowledged = False
             try:
                 return self._send(buffers, (), _NO_SIGNAL)
             except BlockingIOError:
@@ -139,12 +143,17 @@ class TCPTransport:
             self._receiving = True
             if self._closed:
                 raise TransportClosed
-            try:
-                count = self._receive(view)
-            except BlockingIOError:
+            if self._drained:
                 count = self._wait_and_receive(view, timeout)
+            else:
+                try:
+                    count = self._receive(view)
+                except BlockingIOError:
+                    count = self._wait_and_receive(view, timeout)
             if not count:
                 self._judge_end(view)
+            self._drained = count < len(view)
+            self._unacknowledged = True
             return count
         except OSError as error:
             if self._closed and not isinstance(error, TransportClosed):
@@ -182,8 +191,9 @@ class TCPTransport:
             return self._wait_and_send(filled, timeout)
 
     def _wait_and_send(self, buffers: Sequence[Buffer], timeout: float | None) -> int:
-        deadline = _deadline(timeout)
-        while _poll(self._writable, deadline):
+        self._unacknowledged = True
+        deadline = deadline_in(timeout)
+        while wait_for(self._writable, deadline):
             try:
                 return self._send(buffers, (), _NO_SIGNAL)
             except BlockingIOError:
@@ -191,13 +201,17 @@ class TCPTransport:
         raise TimeoutError(errno.ETIMEDOUT, "the peer took nothing in time")
 
     def _wait_and_receive(self, view: memoryview, timeout: float | None) -> int:
-        self._acknowledge()
-        deadline = _deadline(timeout)
-        while _poll(self._readable, deadline):
+        if self._unacknowledged:
+            self._unacknowledged = False
+            self._acknowledge()
+        deadline = deadline_in(timeout)
+        while wait_for(self._readable, deadline):
             try:
                 return self._receive(view)
             except BlockingIOError:
                 continue
+        with suppress(BlockingIOError):
+            return self._receive(view)  # who does not want to wait has not looked yet
         raise TimeoutError(errno.ETIMEDOUT, "nothing arrived in time")
 
     def _acknowledge(self) -> None:
@@ -206,7 +220,7 @@ class TCPTransport:
         A peer with Nagle's algorithm holds its last small segment back until we acknowledge the
         one before, and the kernel, once we have also sent, puts that off for 40 ms. While reads
         find data, nobody waits for us; so they stay one system call, and this costs a call only
-        where the thread is about to sleep anyway.
+        where the thread is about to sleep anyway, and has sent nothing since it last read.
         """
         if _QUICKACK is not None:
             # Fails when the connection is gone; the read that follows tells the reason.
@@ -353,6 +367,9 @@ class TCP:
     """1..65535; 0 to listen on a port that the system chooses."""
     backlog: int = BACKLOG
     """Connections that may wait to be accepted."""
+    reuse_port: bool = False
+    """Whether other processes may listen on the port as well (SO_REUSEPORT): the system gives each
+    connection to one of them. `OSError` from `listen` where there is no such thing."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -367,12 +384,12 @@ class TCP:
         Each gets an equal share of the time that is left, so that one that does not answer
         leaves time for the next. Looking the name up takes as long as the system takes.
         """
-        deadline = _deadline(timeout)
+        deadline = deadline_in(timeout)
         addresses = resolve(self.host, self.port)
         failures: list[OSError] = []
         for tried, address in enumerate(addresses):
             try:
-                return _connect(address, _share(deadline, len(addresses) - tried))
+                return _connect(address, share_of(deadline, len(addresses) - tried))
             except OSError as error:
                 failures.append(located(error, address))
         raise all_of(failures)
@@ -385,7 +402,9 @@ class TCP:
         while True:
             address, both = candidates.pop(0)
             try:
-                return TCPListener(_listen(address, self.backlog, both=both))
+                return TCPListener(
+                    _listen(address, self.backlog, both=both, reuse_port=self.reuse_port)
+                )
             except OSError as error:
                 if not candidates or error.errno not in _NOT_OURS:
                     raise located(error, address) from None
@@ -409,7 +428,7 @@ def _connect(address: Address, deadline: float | None) -> TCPTransport:
         if pending:
             opened = select.poll()
             opened.register(opening, select.POLLOUT)
-            if not _poll(opened, deadline):
+            if not wait_for(opened, deadline):
                 raise TimeoutError(errno.ETIMEDOUT, "no answer in time")
         check_connected(opening)
         return TCPTransport(opening)
@@ -418,30 +437,13 @@ def _connect(address: Address, deadline: float | None) -> TCPTransport:
         raise
 
 
-def _listen(address: Address, backlog: int, *, both: bool) -> socket.socket:
+def _listen(address: Address, backlog: int, *, both: bool, reuse_port: bool) -> socket.socket:
+    if reuse_port and not hasattr(socket, "SO_REUSEPORT"):
+        raise OSError(errno.ENOPROTOOPT, "a port cannot be shared here")
     return socket.create_server(
-        address.sockaddr, family=address.family, backlog=backlog, dualstack_ipv6=both
+        address.sockaddr,
+        family=address.family,
+        backlog=backlog,
+        reuse_port=reuse_port,
+        dualstack_ipv6=both,
     )
-
-
-def _deadline(timeout: float | None) -> float | None:
-    return None if timeout is None else time.monotonic() + timeout
-
-
-def _share(deadline: float | None, parts: int) -> float | None:
-    """The end of the first of `parts` equal parts of the time until `deadline`."""
-    if deadline is None:
-        return None
-    now = time.monotonic()
-    return now + (deadline - now) / parts
-
-
-def _poll(poller: select.poll, deadline: float | None) -> bool:
-    """Wait for the one descriptor of `poller`; False when `deadline` passes first."""
-    if deadline is None:
-        poller.poll()
-        return True
-    while (remaining := deadline - time.monotonic()) > 0:
-        if poller.poll(min(remaining, LONGEST_POLL) * 1000):
-            return True
-    return False

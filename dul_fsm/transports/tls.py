@@ -1,4 +1,4 @@
-"""TLS over TCP, blocking kind: the secure transport connection of PS3.15 Annex B.
+"""TLS over TCP: the secure transport connection of PS3.15 Annex B.
 
     context = client_context(ca="hospital-ca.pem", cert="me.pem", key="me.key")
     with associate(TLS("pacs.example.org", 2762, context)) as association: ...
@@ -6,31 +6,30 @@
     context = server_context(ca="hospital-ca.pem", cert="me.pem", key="me.key")
     with serve(endpoint=TLS("", 2762, context)) as server: ...
 
-`connect` returns when the handshake is over. `accept` returns at once: the handshake happens in the
-thread that serves the connection, inside ARTIM and under a deadline of its own. An integrity
-failure is an `OSError` as any other, the Evt17 of PS3.8 §9.2 (PS3.15 §B.9 to §B.13).
+`connect` returns when the handshake is over. `accept` returns at once: the handshake happens in
+the thread or task that serves the connection, inside ARTIM and under a deadline of its own. An
+integrity failure is an `OSError` as any other, the Evt17 of PS3.8 §9.2 (PS3.15 §B.9 to §B.13).
 
-What is *not* here: the connection (`dul_fsm.transports.tls_transport`), TLS itself (`.tls_engine`),
-and what is trusted (`.tls_contexts`).
+What is *not* here: the connection (`dul_fsm.transports.tls_transport`, and `.aio.tls` for asyncio),
+TLS itself (`.tls_engine`), and what is trusted (`.tls_contexts`).
 """
 
 from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 from dul_fsm.transports.addresses import address_text
 from dul_fsm.transports.base import Listener
 from dul_fsm.transports.tcp import BACKLOG, TCP
 from dul_fsm.transports.tls_contexts import TLSProfile, client_context, server_context
+from dul_fsm.transports.tls_end import HANDSHAKE_TIMEOUT, Report, deadline_of, seconds_to
 from dul_fsm.transports.tls_engine import PeerCertificate, TLSError
-from dul_fsm.transports.tls_transport import (
-    HANDSHAKE_TIMEOUT,
-    Report,
-    TLSTransport,
-    deadline_of,
-    seconds_to,
-)
+from dul_fsm.transports.tls_transport import TLSTransport
+
+if TYPE_CHECKING:
+    from dul_fsm.transports.aio.tls import AsyncTLSListener, AsyncTLSTransport
 
 __all__ = [
     "HANDSHAKE_TIMEOUT",
@@ -88,6 +87,9 @@ class TLSListener:
 class TLS:
     """A TLS endpoint over TCP. Raises `ValueError` for a port outside 0..65535."""
 
+    secure: ClassVar[bool] = True
+    """Whether what is sent is encrypted on its way."""
+
     host: str
     """Name or address, IPv4 or IPv6. Empty: listen on every interface, connect to this host."""
     port: int
@@ -100,6 +102,8 @@ class TLS:
     """Seconds for a handshake."""
     backlog: int = BACKLOG
     """Connections that may wait to be accepted."""
+    reuse_port: bool = False
+    """Whether other processes may listen on the port as well; see `TCP`."""
     report: Report | None = None
     """Told of failed handshakes by who listens: the association that they were for never begins,
     so nobody else is."""
@@ -111,7 +115,7 @@ class TLS:
         return address_text((self.host, self.port))
 
     def _tcp(self) -> TCP:
-        return TCP(self.host, self.port, self.backlog)
+        return TCP(self.host, self.port, self.backlog, self.reuse_port)
 
     def connect(self, timeout: float | None) -> TLSTransport:
         """See `Connector.connect`. The handshake is over, within the timeout.
@@ -139,6 +143,34 @@ class TLS:
         """See `Connector.listen`. Raises `ValueError` for the context of a client."""
         self._check_context(ssl.PROTOCOL_TLS_SERVER, "server_context")
         return TLSListener(self._tcp().listen(), self.context, self.handshake_timeout, self.report)
+
+    async def connect_async(self, timeout: float | None) -> AsyncTLSTransport:
+        """The same for asyncio, see `AsyncConnector.connect_async`."""
+        from dul_fsm.transports.aio import tls
+
+        self._check_context(ssl.PROTOCOL_TLS_CLIENT, "client_context")
+        deadline = deadline_of(timeout)
+        lower = await self._tcp().connect_async(timeout)
+        try:
+            transport = tls.AsyncTLSTransport(
+                lower,
+                self.context,
+                server_hostname=self.server_hostname or self.host or "localhost",
+                handshake_timeout=self.handshake_timeout,
+            )
+            await transport.handshake(seconds_to(deadline))
+        except BaseException:
+            lower.close()
+            raise
+        return transport
+
+    async def listen_async(self) -> AsyncTLSListener:
+        """The same for asyncio, see `AsyncConnector.listen_async`."""
+        from dul_fsm.transports.aio import tls
+
+        self._check_context(ssl.PROTOCOL_TLS_SERVER, "server_context")
+        lower = await self._tcp().listen_async()
+        return tls.AsyncTLSListener(lower, self.context, self.handshake_timeout, self.report)
 
     def _check_context(self, kind: int, maker: str) -> None:
         if self.context.protocol not in (kind, ssl.PROTOCOL_TLS):

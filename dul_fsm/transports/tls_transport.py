@@ -17,27 +17,23 @@ import errno
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import TypeAlias
+from collections.abc import Sequence
+from contextlib import suppress
 
-from dul_fsm.transports.base import Buffer, Transport, TransportClosed
-from dul_fsm.transports.tls_engine import PeerCertificate, TLSEngine, TLSError
-
-Report: TypeAlias = Callable[[str, TLSError], object]
-"""Told the address of a peer with which there was no handshake, and why."""
-
-HANDSHAKE_TIMEOUT = 15.0
-"""Seconds for a handshake, from the accept on: half of ARTIM's 30, and enough for a slow link."""
-
-LINGER = 5.0
-"""Seconds for which the rest of what was sent may take to leave after `close`."""
-
-READ_SIZE = 1 << 16
-"""Bytes of ciphertext in one receive: a few records."""
+from dul_fsm.transports.base import Buffer, Transport
+from dul_fsm.transports.tls_end import (
+    HANDSHAKE_TIMEOUT,
+    LINGER,
+    READ_SIZE,
+    Report,
+    TLSEnd,
+    deadline_of,
+    seconds_to,
+)
+from dul_fsm.transports.tls_engine import PeerCertificate, TLSError
 
 
-class TLSTransport:
+class TLSTransport(TLSEnd):
     """One TLS connection over another transport."""
 
     def __init__(
@@ -54,21 +50,20 @@ class TLSTransport:
 
         `server_hostname`: whom the peer's certificate must name, for a context that checks it.
         """
-        self.local: str = getattr(lower, "local", "")
-        """This end, as the transport below names it."""
-        self.peer: str = getattr(lower, "peer", "")
-        """The other end, as the transport below names it."""
+        super().__init__(
+            lower,
+            context,
+            server_side=server_side,
+            server_hostname=server_hostname,
+            handshake_timeout=handshake_timeout,
+            report=report,
+        )
         self._lower = lower
-        self._engine = TLSEngine(context, server_side=server_side, server_hostname=server_hostname)
-        self._report = report
-        self._handshake_timeout = handshake_timeout
-        self._handshake_by = time.monotonic() + handshake_timeout
         self._handshaking = threading.Lock()
         self._intake = threading.Lock()  # held by who is in `receive_into` of the transport below
         self._ciphertext = memoryview(bytearray(READ_SIZE))
         # Held while touching the engine and what follows, never while waiting.
         self._changed = threading.Condition()
-        self._closed = False
         self._sending = False  # somebody is in its `send`
         self._tail = False  # and that is the thread that sends what was left over
 
@@ -79,21 +74,6 @@ class TLSTransport:
         """The certificate that the peer has shown; None if none, or before the handshake."""
         with self._changed:
             return self._engine.peer_certificate
-
-    @property
-    def version(self) -> str:
-        """The version of TLS, such as "TLSv1.3"; empty before the handshake."""
-        return self._engine.version
-
-    @property
-    def cipher_suite(self) -> str:
-        """OpenSSL's name of the cipher suite; empty before the handshake."""
-        return self._engine.cipher_suite
-
-    @property
-    def alpn_protocol(self) -> str:
-        """What ALPN agreed on; empty if the peer does not know it."""
-        return self._engine.alpn_protocol
 
     # The protocol -------------------------------------------------------------------------------
 
@@ -176,30 +156,11 @@ class TLSTransport:
             if not self._handshaking.acquire(timeout=seconds_to(by) or 0):
                 raise self._late()
             try:
-                self._run_handshake(by)
-            except TLSError as error:
-                report, self._report = self._report, None
-                if report is not None:
-                    report(self.peer, error)
-                raise
+                with self._reported():
+                    while not self._advance():
+                        self._take_in(by)
             finally:
                 self._handshaking.release()
-
-    def _run_handshake(self, by: float) -> None:
-        try:
-            while not self._advance():
-                self._take_in(by)
-        except TimeoutError:
-            raise self._late() from None
-        except (TLSError, TransportClosed):
-            raise
-        except ConnectionError as error:
-            if self._closed:
-                raise
-            text = error.strerror or str(error)
-            raise self._fail(
-                f"lost in the middle of the TLS handshake: {text}; the peer may not speak TLS"
-            ) from None
 
     def _advance(self) -> bool:
         try:
@@ -209,15 +170,6 @@ class TLSTransport:
         finally:
             with suppress(OSError):
                 self._push()
-
-    def _late(self) -> OSError:
-        """What to raise when the time is over: the caller's, or the handshake's own."""
-        if time.monotonic() < self._handshake_by:
-            return TimeoutError(errno.ETIMEDOUT, "the TLS handshake is not over yet")
-        return self._fail(
-            f"the TLS handshake was not over in {self._handshake_timeout:g} s: "
-            "the peer may not speak TLS"
-        )
 
     def _fail(self, text: str) -> TLSError:
         with self._changed:
@@ -297,20 +249,6 @@ class TLSTransport:
 
     # What is wrong ------------------------------------------------------------------------------
 
-    def _check(self) -> None:
-        if self._closed:
-            raise TransportClosed
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """What `close` breaks is told as closed."""
-        try:
-            yield
-        except OSError as error:
-            if self._closed and not isinstance(error, TransportClosed):
-                raise TransportClosed from None
-            raise
-
     def _look_for_last_words(self) -> None:
         """Sending has failed: raise what the peer said before it hung up, if it said why.
 
@@ -329,15 +267,3 @@ class TLSTransport:
             text = self._engine.look()
         if text:
             raise TLSError(text)
-
-
-def deadline_of(timeout: float | None) -> float | None:
-    """When a timeout that begins now has passed."""
-    return None if timeout is None else time.monotonic() + timeout
-
-
-def seconds_to(deadline: float | None) -> float | None:
-    """Seconds until then, as locks and transports take them."""
-    if deadline is None:
-        return None
-    return min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)

@@ -27,66 +27,49 @@ _STATE_LIMIT = {
 _ARTIM_STATES = frozenset((State.Sta2, State.Sta13))
 
 
-class Deadlines:
+class Deadlines(Timers):
     """The deadlines of one association, below DIMSE."""
 
-    __slots__ = ("_limits", "_timers")
+    __slots__ = ("_limits",)
 
     def __init__(self, limits: TimeLimits) -> None:
+        super().__init__()
         self._limits = limits
-        self._timers = Timers()
-
-    @property
-    def next(self) -> float | None:
-        """When the next one passes; None when none runs."""
-        return self._timers.deadline
-
-    def running(self, limit: TimeLimit) -> bool:
-        """Whether this one runs."""
-        return self._timers.running(limit)
-
-    def expire(self, now: float) -> TimeLimit | None:
-        """Take the one that passed first, if any has passed by `now`."""
-        return self._timers.expire(now)
-
-    def stop_all(self) -> None:
-        """Stop every one."""
-        self._timers.stop_all()
 
     def start_artim(self, now: float) -> None:
         """Start ARTIM, or start it again."""
-        self._timers.start(TimeLimit.ARTIM, now, self._limits.artim)
+        self.start(TimeLimit.ARTIM, now, self._limits.artim)
 
     def stop_artim(self) -> None:
         """Stop ARTIM if it runs."""
-        self._timers.stop(TimeLimit.ARTIM)
+        self.stop(TimeLimit.ARTIM)
 
     def state_changed(self, before: State, after: State, now: float) -> None:
         """Stop and start the limits of ours that belong to a state."""
         limit = _STATE_LIMIT.get(before)
         if limit is not None:
-            self._timers.stop(limit)
+            self.stop(limit)
         limit = _STATE_LIMIT.get(after)
         if limit is not None:
-            self._timers.start(limit, now, getattr(self._limits, limit.name.lower()))
+            self.start(limit, now, getattr(self._limits, limit.name.lower()))
         if after in _ARTIM_STATES or after is State.Sta1:
-            self._timers.stop(TimeLimit.PDU)
-            self._timers.stop(TimeLimit.WRITE)
+            self.stop(TimeLimit.PDU)
+            self.stop(TimeLimit.WRITE)
 
     def pdu_arriving(self, state: State, now: float) -> None:
         """A PDU has begun to arrive and is not complete; its time counts from the first call."""
-        if state not in _ARTIM_STATES and not self._timers.running(TimeLimit.PDU):
-            self._timers.start(TimeLimit.PDU, now, self._limits.pdu)
+        if state not in _ARTIM_STATES and not self.running(TimeLimit.PDU):
+            self.start(TimeLimit.PDU, now, self._limits.pdu)
 
     def pdu_arrived(self) -> None:
         """The PDU that was arriving is over."""
-        self._timers.stop(TimeLimit.PDU)
+        self.stop(TimeLimit.PDU)
 
     def writing(self, state: State, now: float) -> None:
         """Bytes wait to leave, and some have just left or none waited before."""
         if state not in _ARTIM_STATES:
-            self._timers.start(TimeLimit.WRITE, now, self._limits.write)
+            self.start(TimeLimit.WRITE, now, self._limits.write)
 
     def written(self) -> None:
         """No bytes wait to leave any more."""
-        self._timers.stop(TimeLimit.WRITE)
+        self.stop(TimeLimit.WRITE)

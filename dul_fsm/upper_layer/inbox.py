@@ -16,19 +16,23 @@ class Inbox:
     to what was received, whatever length a PDU header announces.
     """
 
-    __slots__ = ("_buffer", "_limit", "_view", "end", "start")
+    __slots__ = ("_limit", "_view", "buffer", "end", "start")
 
     def __init__(self, limit: int) -> None:
         """`limit`: the capacity in bytes beyond which the buffer grows only if it has to."""
         self._limit = max(limit, FIRST_CAPACITY)
-        self.clear()
+        self.buffer = bytearray(FIRST_CAPACITY)
+        """To read from, between `start` and `end`; another one after the buffer has grown."""
+        self._view = memoryview(self.buffer)
+        self.start = 0
+        self.end = 0
 
     def clear(self) -> None:
         """Forget everything, the buffer's growth included."""
-        self._buffer = bytearray(FIRST_CAPACITY)
-        self._view = memoryview(self._buffer)
-        self.start = 0
-        self.end = 0
+        self.start = self.end = 0
+        if len(self.buffer) != FIRST_CAPACITY:
+            self.buffer = bytearray(FIRST_CAPACITY)
+            self._view = memoryview(self.buffer)
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -36,15 +40,11 @@ class Inbox:
     @property
     def capacity(self) -> int:
         """Bytes allocated."""
-        return len(self._buffer)
+        return len(self.buffer)
 
     def view(self, start: int, end: int) -> memoryview:
         """The bytes [start, end) counted from the first unread one; valid until `writable`."""
         return self._view[self.start + start : self.start + end]
-
-    def byte(self, index: int) -> int:
-        """One byte, counted from the first unread one."""
-        return self._buffer[self.start + index]
 
     def skip(self, count: int) -> None:
         """Take `count` bytes away."""
@@ -55,13 +55,13 @@ class Inbox:
 
         `needed`: the length of the PDU that begins at the first unread byte, 0 if unknown.
         """
-        capacity = len(self._buffer)
+        capacity = len(self.buffer)
         if self.start == self.end:
             self.start = self.end = 0
         elif self.start and (self.end == capacity or self.start + needed > capacity):
             # The PDU under way does not fit behind what was read before it.
             length = self.end - self.start
-            self._buffer[:length] = self._buffer[self.start : self.end]
+            self._view[:length] = self._view[self.start : self.end]
             self.start, self.end = 0, length
         if self.end == capacity:
             self._grow(max(self._limit, needed))
@@ -70,15 +70,15 @@ class Inbox:
     def _grow(self, limit: int) -> None:
         # A new buffer, not a resized one: fragments that a user still holds keep the old one alive.
         # Beyond the limit, for bytes that nobody takes out, it doubles too: work stays linear.
-        double = 2 * len(self._buffer)
-        grown = bytearray(min(double, limit) if limit > len(self._buffer) else double)
-        grown[: self.end] = self._buffer[: self.end]
-        self._buffer = grown
+        double = 2 * len(self.buffer)
+        grown = bytearray(min(double, limit) if limit > len(self.buffer) else double)
+        grown[: self.end] = self.buffer[: self.end]
+        self.buffer = grown
         self._view = memoryview(grown)
 
     def filled(self, count: int) -> None:
         """`count` bytes were written into what `writable` gave."""
         self.end += count
-        if self.end == len(self._buffer) < self._limit and self.start == 0:
+        if self.end == len(self.buffer) < self._limit and self.start == 0:
             # The transport had at least as much as fits: make the next read larger.
             self._grow(self._limit)

@@ -8,7 +8,6 @@ Not here: what may be sent when (`provider`).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from typing import TypeAlias
 
 from dul_fsm.pdu import PDU, AAbort, PDUType, encode, p_data_header
@@ -32,12 +31,12 @@ class OutgoingPDU:
 
     __slots__ = ("buffers", "left", "pdu_type", "size")
 
-    def __init__(self, pdu_type: PDUType, buffers: Sequence[Buffer]) -> None:
+    def __init__(self, pdu_type: PDUType, buffers: tuple[Buffer, ...], size: int) -> None:
         self.pdu_type = pdu_type
         self.buffers = buffers
-        self.size = sum(map(len, buffers))
-        """Bytes, header included."""
-        self.left = self.size
+        self.size = size
+        """Bytes of all buffers, header included."""
+        self.left = size
 
 
 class Outbox:
@@ -66,12 +65,17 @@ class Outbox:
 
     def put(self, pdu: PDU) -> None:
         """Queue a PDU."""
-        self._append(OutgoingPDU(pdu.pdu_type, (encode(pdu),)))
+        self.put_encoded(pdu.pdu_type, encode(pdu))
+
+    def put_encoded(self, pdu_type: PDUType, encoded: bytes) -> None:
+        """Queue a PDU of which the bytes are there."""
+        self._append(OutgoingPDU(pdu_type, (encoded,), len(encoded)))
 
     def put_p_data(self, context_id: int, control: int, fragment: Buffer) -> None:
         """Queue a P-DATA-TF with one PDV, its fragment uncopied."""
-        header = p_data_header(context_id, control, len(fragment))
-        self._append(OutgoingPDU(PDUType.P_DATA_TF, (header, fragment)))
+        length = len(fragment)
+        header = p_data_header(context_id, control, length)
+        self._append(OutgoingPDU(PDUType.P_DATA_TF, (header, fragment), len(header) + length))
 
     def put_abort(self, pdu: AAbort) -> None:
         """Queue an A-ABORT ahead of all that was not handed out yet; the first one only.

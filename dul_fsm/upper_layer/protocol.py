@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from typing import cast
 
 from dul_fsm.errors import PDUError
@@ -29,6 +28,7 @@ from dul_fsm.pdu import (
     AReleaseRP,
     AReleaseRQ,
     PDataTF,
+    PDUType,
     RejectReasonACSE,
     RejectResult,
     RejectSource,
@@ -76,19 +76,23 @@ class ProtocolMachine:
         self._outbox = Outbox()
         self._indications: deque[Indication] = deque()
         self._now = 0.0
-        self._reset()
+        self._begin()
 
     def _reset(self) -> None:
         """As before the first connection."""
         self._receiver.reset()
         self._outbox.reset()
         self._deadlines.stop_all()
+        self._begin()
+
+    def _begin(self) -> None:
         self._ended = False  # the transport has ended
         self._end_text = ""
         self._fault = PDUError(0, "")  # what is wrong with the last PDU that was
         # What the event under way carries. An effect knows which PDU its event came with.
         self._pdu: PDU | None = None
         self._p_data = NO_P_DATA
+        self._encoded = b""  # the A-ASSOCIATE PDU that a primitive has asked for
         self._request: AAssociateRQ | None = None  # ours or the peer's
         self._echo = bytes(64)
 
@@ -126,31 +130,37 @@ class ProtocolMachine:
             self._deadlines.state_changed(before, after, self._now)
 
     def _watch_writing(self) -> None:
-        if not self._outbox.length:
-            self._deadlines.writing(self._core.state, self._now)
+        self._deadlines.writing(self._core.state, self._now)
 
     def _send(self, pdu: PDU) -> None:
-        self._watch_writing()
+        if not self._outbox.length:
+            self._watch_writing()
         self._outbox.put(pdu)
 
+    def _send_encoded(self, pdu_type: PDUType) -> None:
+        if not self._outbox.length:
+            self._watch_writing()
+        self._outbox.put_encoded(pdu_type, self._encoded)
+        self._encoded = b""
+
     def _send_request(self) -> None:
-        self._send(cast(AAssociateRQ, self._request))
+        self._send_encoded(PDUType.A_ASSOCIATE_RQ)
 
     def _send_accept(self) -> None:
         answer = cast(AAssociateAC, self._pdu)
         self._receiver.learn_contexts(cast(AAssociateRQ, self._request), answer)
-        # PS3.8 Table 9-17: bytes 11-74 are those of the request.
-        self._send(replace(answer, echo=self._echo))
+        self._send_encoded(PDUType.A_ASSOCIATE_AC)
 
     def _send_reject(self) -> None:
         if isinstance(self._pdu, AAssociateRJ):
-            self._send(self._pdu)
+            self._send_encoded(PDUType.A_ASSOCIATE_RJ)
         else:
             # AE-6: the provider itself rejects (PS3.8 §9.3.4, Table 9-21).
             self._send(_VERSION_NOT_SUPPORTED)
 
     def _send_p_data(self) -> None:
-        self._watch_writing()
+        if not self._outbox.length:
+            self._watch_writing()
         self._outbox.put_p_data(*self._p_data)
 
     def _abort_as_provider(self) -> None:
@@ -181,7 +191,8 @@ class ProtocolMachine:
         self._tell(AssociateConfirmation(cast(AAssociateRJ, self._pdu)))
 
     def _indicate_p_data(self) -> None:
-        self._tell(PDataIndication(cast(PDataTF, self._pdu).pdvs))
+        pdu: PDataTF = self._pdu  # type: ignore[assignment]  # not cast: that is a call for each
+        self._indications.append(PDataIndication(pdu.pdvs))
 
     def _indicate_abort(self) -> None:
         abort = cast(AAbort, self._pdu)

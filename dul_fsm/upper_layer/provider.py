@@ -16,6 +16,7 @@ Not here: how effects are performed (`protocol`); presentation contexts' meaning
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from dul_fsm.errors import LocalProtocolError
 from dul_fsm.fsm import Event, State
@@ -35,6 +36,9 @@ from dul_fsm.upper_layer.primitives import (
     TimeLimitPassed,
 )
 from dul_fsm.upper_layer.protocol import NO_P_DATA, ProtocolMachine
+
+_USUAL = TimeLimits()
+"""What this side waits for unless it is told otherwise."""
 
 _DATA_STATES = frozenset((State.Sta6, State.Sta8))
 """Where this side may send P-DATA (PS3.8 Table 9-10, Evt9)."""
@@ -57,7 +61,7 @@ class UpperLayer(ProtocolMachine):
         Maximum-length-received that this side advertises, bytes, 0 for no limit (PS3.8 §D.1).
         `observer` is told every step and every PDU that has left; None costs nothing.
         """
-        self._time_limits = time_limits or TimeLimits()
+        self._time_limits = time_limits or _USUAL
         self._maximum_length = maximum_length
         super().__init__(
             requestor=requestor,
@@ -86,7 +90,7 @@ class UpperLayer(ProtocolMachine):
     @property
     def deadline(self) -> float | None:
         """When `handle_timeout` is due; None if nothing is waited for with a limit."""
-        return self._deadlines.next
+        return self._deadlines.deadline
 
     @property
     def maximum_length(self) -> int:
@@ -191,20 +195,21 @@ class UpperLayer(ProtocolMachine):
         if not self._core.requestor:
             raise LocalProtocolError("this side accepts associations; it cannot request one")
         if self.state is State.Sta1:
-            encode(request)  # ValueError now, while nothing has happened
+            encoded = encode(request)  # ValueError now, while nothing has happened
             self._reset()
-            self._request = request
+            self._request, self._encoded = request, encoded
         self._step(Event.Evt1)
 
     def a_associate_accept(self, answer: AAssociateAC, now: float) -> None:
         """A-ASSOCIATE response, accepted (§7.1). The echoed bytes 11-74 are filled in here."""
         self._now = now
-        self._respond(Event.Evt7, answer)
+        # PS3.8 Table 9-17: bytes 11-74 are those of the request.
+        self._respond(Event.Evt7, answer, replace(answer, echo=self._echo))
 
     def a_associate_reject(self, answer: AAssociateRJ, now: float) -> None:
         """A-ASSOCIATE response, rejected (§7.1)."""
         self._now = now
-        self._respond(Event.Evt8, answer)
+        self._respond(Event.Evt8, answer, answer)
 
     def p_data_request(self, context_id: int, control: int, fragment: Buffer, now: float) -> None:
         """P-DATA request (§7.6) with one PDV.
@@ -214,8 +219,13 @@ class UpperLayer(ProtocolMachine):
         context that was accepted, else `ValueError`.
         """
         self._now = now
-        if self._core.state in _DATA_STATES:
-            self._check_p_data(context_id, control, len(fragment))
+        if self._core.state in _DATA_STATES and (
+            # PS3.8 §7.6.1: data travels on accepted presentation contexts only.
+            context_id not in self._receiver.accepted_ids
+            or control & ~0b11
+            or len(fragment) > self._outbox.maximum_fragment
+        ):
+            raise self._refusal(context_id, control, len(fragment))
         self._p_data = (context_id, control, fragment)
         try:
             self._step(Event.Evt9)
@@ -223,17 +233,16 @@ class UpperLayer(ProtocolMachine):
             # Whoever lent the fragment may want to close what it is a view of.
             self._p_data = NO_P_DATA
 
-    def _check_p_data(self, context_id: int, control: int, length: int) -> None:
-        # PS3.8 §7.6.1: data travels on accepted presentation contexts only.
+    def _refusal(self, context_id: int, control: int, length: int) -> ValueError:
+        """What is wrong with a P-DATA request."""
         if context_id not in self._receiver.accepted_ids:
-            raise ValueError(f"presentation context {context_id} was not accepted")
+            return ValueError(f"presentation context {context_id} was not accepted")
         if control & ~0b11:
-            raise ValueError(f"message control header {control:#x} has bits beyond 0 and 1")
-        if length > self._outbox.maximum_fragment:
-            raise ValueError(
-                f"a fragment of {length} bytes is longer than the "
-                f"{self._outbox.maximum_fragment} that the peer receives"
-            )
+            return ValueError(f"message control header {control:#x} has bits beyond 0 and 1")
+        return ValueError(
+            f"a fragment of {length} bytes is longer than the "
+            f"{self._outbox.maximum_fragment} that the peer receives"
+        )
 
     def a_release_request(self, now: float) -> None:
         """A-RELEASE request (§7.2)."""
@@ -250,9 +259,11 @@ class UpperLayer(ProtocolMachine):
         self._now = now
         self._step(Event.Evt15)
 
-    def _respond(self, event: Event, answer: AAssociateAC | AAssociateRJ) -> None:
+    def _respond(
+        self, event: Event, answer: AAssociateAC | AAssociateRJ, pdu: AAssociateAC | AAssociateRJ
+    ) -> None:
         if self.state is State.Sta3:
-            encode(answer)  # ValueError now, while nothing has happened
+            self._encoded = encode(pdu)  # ValueError now, while nothing has happened
         self._pdu = answer
         try:
             self._step(event)
@@ -275,7 +286,7 @@ class UpperLayer(ProtocolMachine):
         if not self._outbox.length:
             self._deadlines.written()
         elif count:
-            self._deadlines.writing(self.state, now)
+            self._deadlines.writing(self._core.state, now)
         if self._observer is not None:
             for pdu in gone:
                 self._observer(PDUSent(pdu.pdu_type, pdu.size))
@@ -291,10 +302,10 @@ class UpperLayer(ProtocolMachine):
 
     def _advance(self) -> bool:
         """Let one PDU, or the transport's end, happen; False if neither is there."""
-        receiver = self._receiver
-        if self.state is State.Sta1:
+        receiver, state = self._receiver, self._core.state
+        if state is State.Sta1:
             return False
-        arrival = receiver.next(self.state)
+        arrival = receiver.next(state)
         if arrival is not None:
             self._deadlines.pdu_arrived()
             self._receive(arrival)
@@ -305,5 +316,5 @@ class UpperLayer(ProtocolMachine):
             self._step(Event.Evt17)
             return True
         if receiver.in_pdu:
-            self._deadlines.pdu_arriving(self.state, self._now)
+            self._deadlines.pdu_arriving(state, self._now)
         return False

@@ -13,7 +13,8 @@ Not here: what an event does (`fsm`), deadlines and indications (`provider`).
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from struct import Struct
+from typing import NamedTuple
 
 from dul_fsm.errors import PDUError
 from dul_fsm.fsm import TABLE, Event, State
@@ -42,9 +43,18 @@ EVENT_OF_PDU: dict[int, Event] = {
 }
 """Which event the reception of a PDU type is; any other type is Evt19."""
 
-_UNWANTED = frozenset(cell for cell, action in TABLE.items() if action in (AA_1, AA_6, AA_7, AA_8))
+_UNWANTED: dict[Event, frozenset[State]] = {
+    event: frozenset(state for state in State if TABLE[event, state] in (AA_1, AA_6, AA_7, AA_8))
+    for event in EVENT_OF_PDU.values()
+}
+"""In which states the reception of a PDU is an error, whatever its body says."""
 _NO_TRANSPORT = frozenset((State.Sta1, State.Sta4))
 _HEADER = 6
+_unpack_length = Struct(">I").unpack_from
+
+READ_AT_ONCE = 262144
+"""Bytes of the least that is read at once from a peer that sends as fast as it can, however short
+its PDUs are: a read for each of them costs more than all else that is done for one."""
 
 
 class Arrival(NamedTuple):
@@ -69,7 +79,7 @@ class Receiver:
         """`maximum_length`: longest P-DATA-TF that this side receives, bytes; 0 for no limit."""
         self._maximum_length = maximum_length
         # Room for the rest of one PDU and all of the next.
-        self.inbox = Inbox(2 * (maximum_length + _HEADER))
+        self.inbox = Inbox(max(2 * (maximum_length + _HEADER), READ_AT_ONCE))
         self.reset()
 
     def reset(self) -> None:
@@ -88,10 +98,12 @@ class Receiver:
             for context in request.presentation_contexts
         }
         self.accepted_ids = frozenset(
-            context.context_id
-            for context in answer.presentation_contexts
-            if context.result == ContextResult.ACCEPTANCE
-            and context.transfer_syntax in proposed.get(context.context_id, ())
+            [
+                context.context_id
+                for context in answer.presentation_contexts
+                if context.result == ContextResult.ACCEPTANCE
+                and context.transfer_syntax in proposed.get(context.context_id, ())
+            ]
         )
 
     @property
@@ -120,11 +132,11 @@ class Receiver:
             count = min(self._skip, len(inbox))
             inbox.skip(count)
             self._skip -= count
-        length = len(inbox)
+        length = inbox.end - inbox.start
         # In Sta13 not even the rest of a PDU that was wanted when it began is waited for.
         if not length or (length < self._needed and state is not State.Sta13):
             return None
-        pdu_type = inbox.byte(0)
+        pdu_type = inbox.buffer[inbox.start]
         try:
             event = EVENT_OF_PDU.get(pdu_type)
             if event is None:
@@ -133,8 +145,8 @@ class Receiver:
                 )
             if length < _HEADER:
                 return None
-            body_length = int.from_bytes(inbox.view(2, _HEADER), "big")
-            if (event, state) in _UNWANTED:
+            (body_length,) = _unpack_length(inbox.buffer, inbox.start + 2)
+            if state in _UNWANTED[event]:
                 inbox.skip(_HEADER)
                 self._skip = body_length
                 self._needed = 0
@@ -147,8 +159,8 @@ class Receiver:
                 return None
             body = inbox.view(_HEADER, _HEADER + body_length)
             pdu = decode_body(pdu_type, body)
-            if event is Event.Evt10:
-                self._check_contexts(cast(PDataTF, pdu))
+            if isinstance(pdu, PDataTF):
+                self._check_contexts(pdu)
         except PDUError as fault:
             self.discard()
             self._deaf = True

@@ -580,7 +580,7 @@ def test_a_release_that_is_not_answered_is_an_abort() -> None:
         async with linked("loopback", Slow) as link:
             association = await link.associate(time_limits=TimeLimits(release=0.05, artim=0.05))
             context = association.context_for(CT)
-            invocation = association._store(CT, "1.2.3", LITTLE, b"data", 0)
+            invocation = association.store_request(CT, "1.2.3", LITTLE, b"data")
             assert invocation.context == context
             association._association.send_request(*invocation)
             with pytest.raises(AssociationTimeout, match="A-RELEASE-RQ"):

@@ -13,16 +13,19 @@ from typing import Any
 
 import pytest
 
-from dul_fsm.aio import Server, associate, serve
+from dul_fsm.aio import Handler, Server, associate, serve
 from dul_fsm.association import Aborted, Message, Origin, Released
+from dul_fsm.dimse import CEchoRQ
 from dul_fsm.errors import AssociationError
-from dul_fsm.services.sop_classes import STUDY_ROOT_FIND
+from dul_fsm.services.handler import Accept
+from dul_fsm.services.sop_classes import STUDY_ROOT_FIND, VERIFICATION
 from dul_fsm.transports import TCP, Loopback
 from dul_fsm.transports.aio import AsyncConnector
 from tests.aio.support import (
     CONTEXTS,
     CT,
     LITTLE,
+    PATIENCE,
     SCP,
     CancelledAt,
     eventually,
@@ -55,12 +58,18 @@ async def whole_session(peer: AsyncConnector) -> None:
 
 
 async def session_without_a_with(peer: AsyncConnector) -> None:
-    """Nobody but the cancelled call itself can clean up."""
+    """What is cancelled may be one operation, and the association goes on."""
     association = await associate(peer, contexts=CONTEXTS)
-    await association.c_echo()
-    await association.c_store(CT, "1.2.3", LITTLE, DATA)
-    async for _ in association.c_find(STUDY_ROOT_FIND, b"id"):
-        pass
+    try:
+        await association.c_echo()
+        await association.c_store(CT, "1.2.3", LITTLE, DATA)
+        async for _ in association.c_find(STUDY_ROOT_FIND, b"id"):
+            pass
+    except asyncio.CancelledError:
+        if association.established:
+            assert (await association.c_echo()).status & 0xB000 == 0xB000
+            await association.release()
+        raise
     await association.release()
 
 
@@ -270,21 +279,99 @@ def test_opening_and_closing_a_server_may_be_cancelled_at_any_await(kind: str) -
     run(test)
 
 
-def test_a_time_out_of_the_callers_aborts_and_tells_the_peer() -> None:
-    class Never(SCP):
+@pytest.mark.parametrize("service", ["c_echo", "c_find"])
+def test_a_time_out_of_the_callers_gives_up_its_operation_only(service: str) -> None:
+    late, cancelled = asyncio.Event(), []
+
+    class Slow(SCP):
         async def c_echo_requested(self, message: Message) -> int:
-            await asyncio.sleep(0.05)
-            return 0
+            await late.wait()
+            return await super().c_echo_requested(message)
+
+        async def c_find_requested(self, message: Message) -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield b"match"
+                    await asyncio.sleep(0.001)
+            finally:
+                cancelled.append(1)
 
     async def test() -> None:
-        scp = Never()
+        scp = Slow()
         async with linked("127.0.0.1", lambda: scp) as link:
             association = await link.associate()
+            found = association.c_find(STUDY_ROOT_FIND, b"id")
+            waiting = association.c_echo() if service == "c_echo" else found.response()
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(association.c_echo(), 0.01)
+                await asyncio.wait_for(waiting, 0.01)
+            assert found.done == (service == "c_find")
+            assert association.established
+            late.set()
+            assert (await association.c_echo()).status == (
+                0xB002 if service == "c_echo" else 0xB001
+            )
+            assert cancelled == ([] if service == "c_echo" else [1])
+            await association.release()
+            assert isinstance(scp.end, Released)
+
+    run(test)
+
+
+def test_a_data_set_that_is_given_up_while_it_is_sent_aborts() -> None:
+    """Half a message cannot be taken back, and its source is the caller's again."""
+    stuck = asyncio.Event()
+
+    class Stuck(SCP):
+        async def open_sink(self, message: Message):  # type: ignore[no-untyped-def]
+            await stuck.wait()
+
+    async def test() -> None:
+        scp = Stuck()
+        async with linked("loopback", lambda: scp, Loopback(capacity=20_000)) as link:
+            association = await link.associate()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(association.c_store(CT, "1.2.3", LITTLE, DATA), 0.01)
+            assert not association.established
+            stuck.set()
+            await eventually(lambda: "closed" in scp.told)
+            assert isinstance(scp.end, Aborted)
+
+    run(test)
+
+
+def test_a_handler_that_is_cancelled_aborts() -> None:
+    """The peer would wait for its response for ever."""
+    performing = asyncio.Event()
+
+    class Performs(Handler):
+        async def c_echo_requested(self, message: Message) -> int:
+            performing.set()
+            await asyncio.sleep(PATIENCE)
+            return 0
+
+    class Asks(SCP):
+        async def associate_requested(self, request):  # type: ignore[no-untyped-def]
+            return Accept(roles={VERIFICATION: (True, True)})
+
+    async def test() -> None:
+        scp = Asks()
+        async with linked("loopback", lambda: scp) as link:
+            association = await link.associate(
+                roles={VERIFICATION: (True, True)}, handler=Performs()
+            )
+            await eventually(lambda: link.server.associations)
+            (connection,) = link.server._connections
+            context = connection.association.context_for(VERIFICATION)
+            connection.association.send_request(context, CEchoRQ(VERIFICATION, 1))
+            assert connection.driver is not None
+            await connection.driver.push()
+            serving = asyncio.create_task(association.serve())
+            await performing.wait()
+            serving.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await serving
             assert not association.established
             await eventually(lambda: "closed" in scp.told)
             assert isinstance(scp.end, Aborted)
-            assert scp.end.origin is Origin.PEER_USER
 
     run(test)

@@ -146,7 +146,7 @@ def test_the_abort_leaves_as_soon_as_who_is_sending_is_done() -> None:
         await asyncio.sleep(0.005)
         await driver.abort("enough")
         assert wire.sent.endswith(ABORT)
-        assert len(wire.sent) < 1 << 19
+        assert len(wire.sent) < 1 << 20  # not all of it
         wire.close()
         await running
 

@@ -9,22 +9,25 @@ import random
 import resource
 import socket
 import threading
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
+from dul_fsm.testing.transport_loop import MakeAsyncPair
+from dul_fsm.testing.transport_tools import Clause
+from dul_fsm.testing.transports_aio import CLAUSES, check_transport_async
 from dul_fsm.transports import TCP, ListenerClosed, Loopback
 from dul_fsm.transports.aio import AsyncConnector, AsyncTransport, loopback
 from dul_fsm.transports.aio import tcp as aio_tcp
-from dul_fsm.transports.aio.base import DescriptorWaiter, Waiter
+from dul_fsm.transports.aio.base import DescriptorWaiter, Waiter, readable
 from dul_fsm.transports.aio.loopback import AsyncLoopbackTransport
 from dul_fsm.transports.aio.tcp import AsyncTCPTransport
 from dul_fsm.transports.base import Buffer
 from dul_fsm.transports.loopback import Faults
 from tests.aio.support import PATIENCE, eventually, run
+from tests.transports.sockets import reset
 
 SOON = 0.05
 """Seconds for what must not happen."""
@@ -53,10 +56,10 @@ async def opened(kind: str) -> AsyncIterator[Pair]:
             end.close()
 
 
-Clause = Callable[[AsyncTransport, AsyncTransport], Coroutine[Any, Any, None]]
+Further = Callable[[AsyncTransport, AsyncTransport], Coroutine[Any, Any, None]]
 
 
-def each_transport(clause: Clause) -> Callable[[str], None]:
+def each_transport(clause: Further) -> Callable[[str], None]:
     """A test that runs a clause over every transport."""
 
     @pytest.mark.parametrize("kind", ["loopback", "127.0.0.1", "::1"])
@@ -119,59 +122,51 @@ def scratch(size: int = 8) -> memoryview:
     return memoryview(bytearray(size))
 
 
-# The stream --------------------------------------------------------------------------------------
+# What every transport does -----------------------------------------------------------------------
 
 
-@each_transport
-async def test_messages_arrive_both_ways(a: AsyncTransport, b: AsyncTransport) -> None:
-    for sender, receiver in ((a, b), (b, a)):
-        await send_all(sender, b"A-ASSOCIATE-RQ")
-        assert await receive_exactly(receiver, 14) == b"A-ASSOCIATE-RQ"
+def end_what_it_sends(end: Any) -> None:
+    if isinstance(end, AsyncLoopbackTransport):
+        end.blocking.half_close()
+    else:
+        end._blocking._socket.shutdown(socket.SHUT_WR)
 
 
-@each_transport
-async def test_bytes_one_by_one_arrive(a: AsyncTransport, b: AsyncTransport) -> None:
-    data = bytes(range(256))
-    await send_all(a, data, most=1)
-    assert await receive_exactly(b, len(data), most=1) == data
+def break_off(end: Any) -> None:
+    if isinstance(end, AsyncLoopbackTransport):
+        end.blocking.cut()
+    else:
+        end._readable.wake()
+        end._writable.wake()
+        reset(end._blocking._socket)
 
 
-@each_transport
-async def test_buffers_of_all_kinds_arrive_in_order(a: AsyncTransport, b: AsyncTransport) -> None:
-    buffers: Sequence[Buffer] = [b"", b"one", bytearray(b"two"), memoryview(b"-three-")[1:-1], b""]
-    assert await a.send(buffers, PATIENCE) == 11
-    assert await receive_exactly(b, 11) == b"onetwothree"
+async def ragged() -> Pair:
+    faults = Faults(max_receive=700, max_send=700, seed=7)
+    return loopback.pair(20_000, faults, faults)
 
 
-@each_transport
-async def test_eight_mebibytes_pass_both_ways_at_once(a: AsyncTransport, b: AsyncTransport) -> None:
-    one, other = random.Random(1).randbytes(8 << 20), random.Random(2).randbytes(8 << 20)
-    results = await asyncio.gather(
-        send_all(a, one),
-        send_all(b, other),
-        receive_exactly(b, len(one), most=100_001),
-        receive_exactly(a, len(other), most=100_001),
+async def over_tcp() -> Pair:
+    listener = await TCP("127.0.0.1", 0).listen_async()
+    endpoint = TCP("127.0.0.1", listener.port)
+    connected, accepted = await asyncio.gather(endpoint.connect_async(PATIENCE), listener.accept())
+    listener.close()
+    return connected, accepted
+
+
+async def over_loopback() -> Pair:
+    return loopback.pair()
+
+
+@pytest.mark.parametrize("make_pair", [over_loopback, ragged, over_tcp])
+@pytest.mark.parametrize("clause", CLAUSES, ids=str)
+def test_it_keeps(clause: Clause, make_pair: MakeAsyncPair) -> None:
+    assert not check_transport_async(
+        make_pair, half_close=end_what_it_sends, reset=break_off, clauses=[clause]
     )
-    assert results[2] == one
-    assert results[3] == other
 
 
-@each_transport
-async def test_no_buffer_is_kept(a: AsyncTransport, b: AsyncTransport) -> None:
-    data = bytearray(b"abc")
-    await send_all(a, data)
-    data.extend(b"d")  # fails while somebody holds a view of it
-    data[:] = b"...."
-    assert await receive_exactly(b, 3) == b"abc"
-
-
-@each_transport
-async def test_nothing_is_sent_and_nothing_cannot_be_received(
-    a: AsyncTransport, b: AsyncTransport
-) -> None:
-    assert await a.send([b""], None) == 0
-    with pytest.raises(ValueError, match="empty view"):
-        await b.receive_into(memoryview(bytearray()), None)
+# Further -----------------------------------------------------------------------------------------
 
 
 @each_transport
@@ -189,54 +184,6 @@ async def test_what_need_not_wait_does_not_suspend(a: AsyncTransport, b: AsyncTr
 
 
 # Waiting -----------------------------------------------------------------------------------------
-
-
-@each_transport
-async def test_a_receive_times_out_and_may_be_repeated(
-    a: AsyncTransport, b: AsyncTransport
-) -> None:
-    for timeout in (0, -1.0, SOON):
-        began = time.monotonic()
-        with pytest.raises(TimeoutError):
-            await b.receive_into(scratch(), timeout)
-        assert time.monotonic() - began >= timeout * 0.9
-    await send_all(a, b"x")
-    assert await receive_exactly(b, 1) == b"x"
-
-
-@each_transport
-async def test_a_clogged_send_times_out_and_may_be_repeated(
-    a: AsyncTransport, b: AsyncTransport
-) -> None:
-    """And what was taken before arrives, no more and no less; the other way is free."""
-    taken = await clog(a, 0) + await clog(a) + await clog(a, 0)
-    await send_all(b, b"x")
-    assert await receive_exactly(a, 1) == b"x"
-    assert await receive_exactly(b, len(taken)) == taken
-    await send_all(a, b"x")
-    assert await receive_exactly(b, 1) == b"x"
-
-
-@each_transport
-async def test_a_blocked_receive_ends_with_the_first_byte(
-    a: AsyncTransport, b: AsyncTransport
-) -> None:
-    for timeout in (None, PATIENCE):
-        view = scratch()
-        task = await blocked(b.receive_into(view, timeout))
-        await send_all(a, b"x")
-        assert await task == 1
-        assert bytes(view[:1]) == b"x"
-
-
-@each_transport
-async def test_a_blocked_send_goes_on_when_the_peer_receives(
-    a: AsyncTransport, b: AsyncTransport
-) -> None:
-    data = random.Random(1).randbytes(16 << 20)
-    task = await blocked(send_all(a, data))
-    assert await receive_exactly(b, len(data)) == data
-    await task
 
 
 @each_transport
@@ -269,52 +216,7 @@ async def test_two_tasks_cannot_receive_at_once(a: AsyncTransport, b: AsyncTrans
     assert await task == 1
 
 
-@each_transport
-async def test_a_wait_takes_no_processor_time(a: AsyncTransport, b: AsyncTransport) -> None:
-    await clog(a)
-    calls = (a.send([b"x"], None), a.receive_into(scratch(), None))
-    tasks = [asyncio.create_task(call) for call in calls]
-    before = time.process_time()
-    await asyncio.sleep(0.5)
-    assert time.process_time() - before < 0.1
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
-
-
 # The end -----------------------------------------------------------------------------------------
-
-
-@each_transport
-async def test_the_end_comes_after_what_was_sent_and_stays(
-    a: AsyncTransport, b: AsyncTransport
-) -> None:
-    taken = await clog(a)
-    a.close()
-    assert await receive_to_end(b) == taken
-    for timeout in (None, 0, 1.0):
-        assert await b.receive_into(scratch(), timeout) == 0
-
-
-@each_transport
-async def test_closing_over_unread_bytes_is_an_end_and_no_reset(
-    a: AsyncTransport, b: AsyncTransport
-) -> None:
-    await send_all(b, b"P-DATA-TF")
-    assert await receive_exactly(a, 1) == b"P"
-    await send_all(a, b"A-ABORT")
-    a.close()
-    assert await receive_to_end(b) == b"A-ABORT"
-
-
-@each_transport
-async def test_sending_to_a_closed_peer_fails_in_the_end(
-    a: AsyncTransport, b: AsyncTransport
-) -> None:
-    b.close()
-    with pytest.raises(ConnectionError):  # noqa: PT012
-        while True:
-            await a.send([bytes(1000)], PATIENCE)
 
 
 @each_transport
@@ -634,6 +536,6 @@ def test_a_waiter_wakes_nobody_if_nobody_waits() -> None:
         waiter.wake()
         assert await task
         assert not await waiter.wait(asyncio.get_running_loop().time())
-        assert isinstance(aio_tcp.readable(0), DescriptorWaiter)
+        assert isinstance(readable(0), DescriptorWaiter)
 
     run(test)

@@ -59,6 +59,48 @@ def test_no_more_operations_than_the_window_are_in_flight(window: int) -> None:
         invoke(operations, echo(window))
 
 
+def test_a_window_of_0_is_no_limit() -> None:
+    operations = Operations()
+    operations.window = 0
+    for message_id in range(100):
+        assert not operations.full
+        invoke(operations, echo(message_id))
+
+
+def test_the_wait_for_a_response_begins_when_the_request_has_left() -> None:
+    operations = Operations()
+    operations.window = 3
+    one, two, three = (invoke(operations, echo(n)) for n in (1, 2, 3))
+    one.message.end, two.message.end = 100, 250
+    operations.left(99, 5.0)
+    assert operations.awaiting == {}
+    operations.left(100, 6.0)
+    assert operations.awaiting == {one: 6.0}
+    operations.left(1000, 7.0)
+    assert operations.awaiting == {one: 6.0, two: 7.0}
+    operations.answered(3)  # before its request has left
+    three.message.end = 300
+    operations.left(1000, 8.0)
+    assert operations.awaiting == {one: 6.0, two: 7.0}
+
+
+def test_the_oldest_sign_of_life_comes_first() -> None:
+    operations = Operations()
+    operations.window = 3
+    one, two, three = (invoke(operations, echo(n)) for n in (1, 2, 3))
+    one.message.end = two.message.end = 100
+    operations.left(100, 1.0)
+    operations.heard(one, 2.0)
+    operations.heard(three, 3.0)  # an early response is no reason to wait for the next
+    assert list(operations.awaiting.items()) == [(two, 1.0), (one, 2.0)]
+    operations.answered(2)
+    assert list(operations.awaiting) == [one]
+    assert list(operations.invoked) == [1, 3]
+    operations.clear()
+    assert not operations.any
+    assert not operations.awaiting
+
+
 def test_something_is_under_way_in_either_direction() -> None:
     operations = Operations()
     assert not operations.any

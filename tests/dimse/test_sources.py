@@ -309,4 +309,4 @@ def test_the_shipped_sources_are_sources() -> None:
         IterableSource([]),
         FileSource(io.BytesIO(), 0),
     )
-    assert all(isinstance(source, Source) for source in shipped)
+    assert all(as_source(source) is source for source in shipped)

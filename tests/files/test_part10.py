@@ -17,8 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.filereader import _read_file_meta_info, read_preamble
 
-from dul_fsm.files import NotStorable, Part10File, file_meta, open_data_set, read_part10
-from dul_fsm.files.part10 import HEAD_LENGTH, MEDIA_STORAGE_DIRECTORY
+from dul_fsm.files import (
+    MappedSource,
+    NotStorable,
+    Part10File,
+    file_meta,
+    open_data_set,
+    read_part10,
+)
+from dul_fsm.files.part10 import GIVE_BACK_LENGTH, HEAD_LENGTH, MEDIA_STORAGE_DIRECTORY
 from tests.files import samples
 from tests.files.samples import BIG_ENDIAN, CT_IMAGE_STORAGE, EXPLICIT, FILES, IMPLICIT, uid
 from tests.files.samples import element as el
@@ -320,6 +327,91 @@ def test_a_file_that_cannot_be_mapped_is_read(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(mmap, "mmap", refuse)
     with open_data_set(part10) as data:
         assert bytes(data) == part10.path.read_bytes()[part10.data_set_offset :]
+
+
+# On its way out -----------------------------------------------------------------------------------
+
+
+def big_file(tmp_path: Path, length: int) -> Part10File:
+    path = write(tmp_path, meta() + samples.data_set())
+    with path.open("r+b") as file:
+        file.truncate(length)
+        file.seek(length - 4)
+        file.write(b"last")
+    return read_part10(path)
+
+
+def resident(path: Path) -> int:
+    """Bytes of a mapped file that count as this process's."""
+    total = 0
+    ours = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.split(" ", 1)[0]:
+            ours = line.endswith(str(path))
+        elif ours and line.startswith("Rss:"):
+            total += int(line.split()[1]) * 1024
+    return total
+
+
+@pytest.mark.parametrize("limit", [2, 10, 1 << 16])
+def test_a_mapped_source_cuts_the_data_set_without_a_copy(limit: int) -> None:
+    part10 = read_part10(samples.CT)
+    with open_data_set(part10) as data:
+        source = MappedSource(data)
+        assert len(source) == len(data)
+        found = bytearray()
+        is_last = False
+        while not is_last:
+            fragment, is_last = source.next(limit)
+            assert 0 < len(fragment) <= limit
+            assert isinstance(fragment, memoryview)
+            assert fragment.obj is data.obj
+            found += fragment
+        assert found == data
+        del fragment
+
+
+def test_a_fragment_that_ends_with_the_data_set_is_the_last() -> None:
+    part10 = read_part10(samples.CT)
+    with open_data_set(part10) as data:
+        source = MappedSource(data)
+        assert source.next(len(data) - 2) == (data[:-2], False)
+        assert source.next(2) == (data[-2:], True)
+
+
+def test_an_empty_data_set_is_one_empty_fragment(tmp_path: Path) -> None:
+    with open_data_set(read_part10(write(tmp_path, meta()))) as data:
+        fragment, is_last = MappedSource(data).next(2)
+        assert is_last
+        assert len(fragment) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux")
+def test_what_has_left_of_a_large_file_is_given_back_and_reads_as_it_was(tmp_path: Path) -> None:
+    part10 = big_file(tmp_path, 8 * GIVE_BACK_LENGTH)
+    with open_data_set(part10) as data:
+        assert sum(data[:: mmap.PAGESIZE]) >= 0
+        assert resident(part10.path) >= 8 * GIVE_BACK_LENGTH
+        source = MappedSource(data)
+        is_last = False
+        while not is_last:
+            fragment, is_last = source.next(1 << 17)
+        assert resident(part10.path) <= 3 * GIVE_BACK_LENGTH
+        assert bytes(fragment[-4:]) == b"last"
+        assert bytes(data[:1024]) == part10.path.read_bytes()[part10.data_set_offset :][:1024]
+        del fragment
+
+
+def test_a_file_that_could_not_be_mapped_is_cut_like_any_other(tmp_path: Path) -> None:
+    part10 = big_file(tmp_path, 3 * GIVE_BACK_LENGTH)
+    with open_data_set(part10) as data:
+        source = MappedSource(memoryview(bytes(data)))
+        found = 0
+        is_last = False
+        while not is_last:
+            fragment, is_last = source.next(1 << 20)
+            found += len(fragment)
+        assert found == len(data)
 
 
 def test_a_part10_file_cannot_be_changed() -> None:

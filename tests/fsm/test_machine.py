@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import product
 from typing import Any
 
@@ -10,9 +9,9 @@ import pytest
 from transitions import Machine
 
 from dul_fsm.errors import LocalProtocolError
-from dul_fsm.fsm import MACHINE, TABLE, Core, Event, Kind, State, Step, compile_machine, step
+from dul_fsm.fsm import MACHINE, TABLE, Core, Event, Kind, State, compile_machine, step
 from dul_fsm.fsm.actions import AA_1, AE_1
-from dul_fsm.fsm.machine import DROPPED
+from dul_fsm.fsm.machine import DROPPED, Row, Way
 from tests import oracle
 from tests.fsm import expected
 
@@ -46,6 +45,13 @@ def test_the_machine_has_the_13_states_and_the_19_events_and_no_others() -> None
     assert set(MACHINE.events) == {event.name for event in Event}
     assert MACHINE.initial == State.Sta1.name
     assert [state.value for state in MACHINE.states.values()] == list(State)
+
+
+def test_the_machine_is_one_of_transitions_with_rows_and_ways_of_ours() -> None:
+    assert isinstance(MACHINE, Machine)
+    assert {type(event) for event in MACHINE.events.values()} == {Row}
+    ways = [way for cell in CELLS for way in compiled(MACHINE, *cell)]
+    assert {type(way) for way in ways} == {Way}
 
 
 def test_the_machine_has_no_model_no_automatic_transitions_and_ignores_nothing() -> None:
@@ -85,11 +91,9 @@ def test_a_filled_cell_compiles_to_one_transition_for_each_outcome(
         # A cell that stays where it is is internal: nothing is left or entered.
         stays = row.next_state is state
         assert transition.dest == (None if stays else row.next_state.name)
-        assert transition.prepare == transition.after == []
-        (before,) = transition.before
-        assert isinstance(before, partial)
-        (ran,) = before.args
-        assert isinstance(ran, Step)
+        assert transition.prepare == transition.before == transition.after == []
+        assert transition.next_state is row.next_state
+        ran = transition.step
         assert ran.action is not None
         assert (ran.action.name, ran.effects) == (action, row.effects)
         questions = [

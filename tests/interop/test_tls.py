@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from dul_fsm import Message, TransportFailed
+from dul_fsm.aio import Handler, associate, serve
+from dul_fsm.transports import TLS, client_context, server_context
 from tests.certificates import Certificates, make
 from tests.files.samples import CT, stored
 from tests.interop.conftest import StartListen
@@ -195,6 +199,67 @@ def test_tls_at_a_plain_storescp_and_plain_at_a_tls_one_end_at_once(
         done = call("echo", theirs.port)
         assert done.status == 1, done
         assert "TLS" in done.output
+
+
+# In asyncio --------------------------------------------------------------------------------------
+
+
+def test_dcmtk_is_served_in_asyncio(peer: Program, certificates: Certificates) -> None:
+    """Authenticated, refused, and without TLS; nothing but that the server is another one."""
+    stored_lengths: list[int] = []
+
+    class SCP(Handler):
+        async def c_store_requested(self, message: Message) -> int:
+            stored_lengths.append(len(message.data_set))
+            return 0
+
+    async def test() -> None:
+        context = server_context(ca=certificates.ca, cert=certificates.server)
+        async with serve(SCP, TLS(HOST, 0, context)) as server:
+
+            async def call(*command: object) -> int:
+                return (await asyncio.to_thread(run, *command, HOST, server.port)).status
+
+            options = dcmtk(certificates)
+            assert await call(peer("echoscu"), *options) == 0
+            sent = await asyncio.to_thread(
+                run, peer("storescu"), "-R", *options, HOST, server.port, CT
+            )
+            assert sent.status == 0, sent
+            assert await call(peer("echoscu"), "+tla", "+cf", certificates.ca) != 0
+            assert await call(peer("echoscu"), *dcmtk(certificates, "stranger")) != 0
+            assert await call(peer("echoscu")) != 0
+            assert await call(peer("echoscu"), *options) == 0
+
+    asyncio.run(test())
+    assert len(stored_lengths) == 1
+
+
+def test_an_anonymous_dcmtk_is_served_in_asyncio(peer: Program, certificates: Certificates) -> None:
+    async def test() -> None:
+        context = server_context(cert=certificates.server, require_client_certificate=False)
+        async with serve(endpoint=TLS(HOST, 0, context)) as server:
+            options = ("+tla", "+cf", certificates.ca, HOST, server.port)
+            assert (await asyncio.to_thread(run, peer("echoscu"), *options)).status == 0
+
+    asyncio.run(test())
+
+
+def test_storescp_is_called_in_asyncio(scp: StartSCP, certificates: Certificates) -> None:
+    async def test(port: int) -> None:
+        context = client_context(ca=certificates.ca, cert=certificates.client)
+        async with associate(TLS(HOST, port, context), files=[CT]) as association:
+            assert (await association.c_echo()).status == 0
+            assert (await association.c_store_file(CT)).status == 0
+        anonymous = TLS(HOST, port, client_context(ca=certificates.ca))
+        with pytest.raises(TransportFailed, match="the peer refuses the TLS connection"):
+            await associate(anonymous)
+
+    with scp(*dcmtk(certificates, "server"), "+B") as theirs:
+        asyncio.run(test(theirs.port))
+        theirs.says("Association Release")
+        (kept,) = (path for path in theirs.log.parent.iterdir() if path != theirs.log)
+        assert stored(kept) == stored(CT)
 
 
 # OpenSSL itself ----------------------------------------------------------------------------------

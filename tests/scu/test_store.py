@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dul_fsm.association import Message
+from dul_fsm.association import Aborted, Message, RequestReceived
 from dul_fsm.dimse import CStoreRQ, status
 from dul_fsm.errors import AssociationError, AssociationRejected, TransportFailed
 from dul_fsm.files import NotStorable, file_meta, open_data_set, read_part10, recode
-from dul_fsm.negotiation import Chooser, choose_from
+from dul_fsm.negotiation import Chooser, Window, choose_from
 from dul_fsm.pdu import AAssociateRQ
 from dul_fsm.scp import serve
 from dul_fsm.scp.storage import StorageHandler
@@ -21,6 +21,8 @@ from dul_fsm.scu.store import FileResult, PlannedAssociation, StorePlan, plan, s
 from dul_fsm.services.handler import AbortAssociation, Accept, Handler, Reject
 from dul_fsm.services.sop_classes import VERIFICATION
 from dul_fsm.transports import Loopback
+from tests.drivers.scripted import Acceptor, in_batches
+from tests.drivers.support import nothing_left
 from tests.files.samples import (
     BIG_ENDIAN,
     CT,
@@ -406,3 +408,65 @@ def test_a_large_file_leaves_whole(tmp_path: Path) -> None:
     assert (result.ok, result.length) == (True, len(data))
     assert peer.received == [("1.2.3", EXPLICIT, data)]
     assert isinstance(plan([path]).associations[0], PlannedAssociation)
+
+
+# Several under way -------------------------------------------------------------------------------
+
+
+def test_as_many_are_under_way_as_were_negotiated_and_the_results_are_the_same(
+    tmp_path: Path,
+) -> None:
+    """In the order of the answers, which is random here; each file has one."""
+    paths = [write(tmp_path / f"{n:02}.dcm", uid=f"1.2.{n}") for n in range(20)]
+    endpoint = Loopback()
+    acceptor = Acceptor(endpoint, in_batches(20, 8, seed=3))
+    results = list(store(plan(paths), endpoint, window=Window(invoked=8)))
+    acceptor.join()
+    assert acceptor.most == 8
+    assert sorted(result.path for result in results) == paths
+    assert [result.path for result in results] != paths
+    ids = {
+        event.message.command.affected_sop_instance_uid: event.message.command.message_id
+        for event in acceptor.events
+        if isinstance(event, RequestReceived) and isinstance(event.message.command, CStoreRQ)
+    }
+    for result in results:
+        assert result.status == 0xB000 + ids[f"1.2.{int(result.path.stem)}"]
+        assert result.length == len(data_of(result.path))
+
+
+@pytest.mark.parametrize("window", [1, 3, 0])
+def test_a_file_that_costs_the_association_is_found_whatever_the_window(
+    tmp_path: Path, window: int
+) -> None:
+    """The others arrive: what was under way with it is sent again, one at a time."""
+    paths = [write(tmp_path / f"{n}.dcm", uid=f"1.2.{n}") for n in range(7)]
+    peer = Peer(abort_on=frozenset(["1.2.2"]))
+    with serving(peer) as endpoint:
+        results = list(store(plan(paths), endpoint, window=Window(invoked=window)))
+    assert {result.path.stem for result in results if not result.ok} == {"2"}
+    assert sorted(result.path for result in results) == paths
+    assert {uid for uid, _, _ in peer.received} == {f"1.2.{n}" for n in range(7) if n != 2}
+
+
+def test_files_that_cannot_be_sent_have_their_results_among_the_others(tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{n}.dcm", uid=f"1.2.{n}") for n in range(4)]
+    planned = plan(paths)
+    paths[1].unlink()
+    with serving(Peer()) as endpoint:
+        results = list(store(planned, endpoint, window=Window(invoked=8)))
+    assert {result.path: result.ok for result in results} == {
+        path: path != paths[1] for path in paths
+    }
+
+
+def test_closing_the_iterator_with_several_under_way_closes_their_files(tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{n}.dcm", uid=f"1.2.{n}") for n in range(9)]
+    with nothing_left():
+        endpoint = Loopback()
+        acceptor = Acceptor(endpoint, in_batches(9, 3))
+        results = store(plan(paths), endpoint, window=Window(invoked=3))
+        assert next(results).status is not None
+        results.close()
+        acceptor.join()
+    assert Aborted in map(type, acceptor.events)

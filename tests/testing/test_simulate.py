@@ -16,7 +16,7 @@ from dul_fsm.association.exchange import Exchange
 from dul_fsm.dimse import Request
 from dul_fsm.fsm import State
 from dul_fsm.negotiation import build_request
-from dul_fsm.services.performer import Performer
+from dul_fsm.services.performance import Performance
 from dul_fsm.services.sop_classes import VERIFICATION
 from dul_fsm.testing.ladder import Ladder
 from dul_fsm.testing.simulate import Report, main, run_seeds
@@ -126,22 +126,19 @@ def commit_before_the_last_fragment(patch: pytest.MonkeyPatch) -> None:
 
 def answer_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     """A C-STORE is answered, and committed after that."""
-    perform = Performer._request
+    perform, respond = Performance.perform, Performance.respond
 
-    def early(self: Performer, message: Any) -> Any:
-        failure = self._failures.get(message)
-        if message.command.name == "C-STORE-RQ" and failure is None and message.sink is not None:
-            self._respond(message, 0)
-        yield from perform(self, message)
+    def early(self: Performance) -> Any:
+        if self.request.name == "C-STORE-RQ" and self.message.sink is not None:
+            self.respond(0)
+        yield from perform(self)
 
-    def late(self: Performer, message: Any, outcome: int, *rest: Any, **more: Any) -> None:
-        performing = self._association.operations.performing
-        if message.command.message_id in performing:
-            respond(self, message, outcome, *rest, **more)
+    def late(self: Performance, outcome: int, *rest: Any, **more: Any) -> None:
+        if self.request.message_id in self.association.operations.performing:
+            respond(self, outcome, *rest, **more)
 
-    respond = Performer._respond
-    patch.setattr(Performer, "_request", early)
-    patch.setattr(Performer, "_respond", late)
+    patch.setattr(Performance, "perform", early)
+    patch.setattr(Performance, "respond", late)
 
 
 def duplicated_delivery(patch: pytest.MonkeyPatch) -> None:
@@ -208,14 +205,12 @@ def deadline_that_stays(patch: pytest.MonkeyPatch) -> None:
 
 def response_to_another_request(patch: pytest.MonkeyPatch) -> None:
     """Whatever response arrives answers whatever request waits."""
-    respond = Performer._respond
+    respond = Performance.respond
 
-    def muddled(self: Performer, message: Any, outcome: int, *rest: Any, **more: Any) -> None:
-        respond(
-            self, message, 0xA900 if message.command.message_id == 2 else outcome, *rest, **more
-        )
+    def muddled(self: Performance, outcome: int, *rest: Any, **more: Any) -> None:
+        respond(self, 0xA900 if self.request.message_id == 2 else outcome, *rest, **more)
 
-    patch.setattr(Performer, "_respond", muddled)
+    patch.setattr(Performance, "respond", muddled)
 
 
 @pytest.mark.parametrize(

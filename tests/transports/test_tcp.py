@@ -64,14 +64,74 @@ def test_a_send_that_finds_room_is_one_system_call_and_joins_nothing(ends: Ends)
     assert send.calls[0][0] is buffers
 
 
-@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="no TCP_QUICKACK here")
-def test_quick_acknowledgement_is_asked_for_anew_before_each_wait(ends: Ends) -> None:
-    transport, _ = ends
+QUICKACK = [(socket.IPPROTO_TCP, getattr(socket, "TCP_QUICKACK", None), 1)]
+needs_quickack = pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="not there")
+
+
+def read_and_wait(transport: TCPTransport, peer: socket.socket) -> None:
+    """One byte is read, and then there is no other."""
+    peer.sendall(b"x")
+    assert transport.receive_into(memoryview(bytearray(8)), PATIENCE) == 1
+    wait_in_vain(transport)
+
+
+def wait_in_vain(transport: TCPTransport) -> None:
+    with pytest.raises(TimeoutError):
+        transport.receive_into(memoryview(bytearray(8)), 0)
+
+
+@needs_quickack
+def test_what_was_read_is_acknowledged_before_the_next_wait_each_time(ends: Ends) -> None:
+    transport, peer = ends
     transport._set_option = option = Spy(transport._set_option, OSError(errno.EINVAL, "gone"))
-    for _ in range(2):
-        with pytest.raises(TimeoutError):
-            transport.receive_into(memoryview(bytearray(8)), 0)
-    assert option.calls == [(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)] * 2
+    for times in (1, 2):
+        read_and_wait(transport, peer)
+        assert option.calls == QUICKACK * times
+
+
+@needs_quickack
+def test_who_has_read_nothing_since_it_sent_or_waited_acknowledges_nothing(ends: Ends) -> None:
+    transport, peer = ends
+    transport._set_option = option = Spy(transport._set_option)
+    wait_in_vain(transport)
+    assert option.calls == []
+    read_and_wait(transport, peer)
+    wait_in_vain(transport)
+    assert option.calls == QUICKACK
+    peer.sendall(b"x")
+    assert transport.receive_into(memoryview(bytearray(8)), PATIENCE) == 1
+    assert transport.send([b"x"], PATIENCE) == 1
+    wait_in_vain(transport)
+    assert option.calls == QUICKACK
+
+
+@needs_quickack
+def test_a_send_that_found_no_room_acknowledged_nothing(ends: Ends) -> None:
+    transport, peer = ends
+    transport._set_option = option = Spy(transport._set_option)
+    peer.sendall(b"x")
+    assert transport.receive_into(memoryview(bytearray(8)), PATIENCE) == 1
+    transport._send = Spy(transport._send, BlockingIOError())
+    with pytest.raises(TimeoutError):
+        transport.send([b"x"], 0)
+    wait_in_vain(transport)
+    assert option.calls == QUICKACK
+
+
+def test_a_read_that_took_all_there_was_is_followed_by_a_wait_and_any_other_is_not(
+    ends: Ends,
+) -> None:
+    transport, peer = ends
+    transport._receive = receive = Spy(transport._receive)  # type: ignore[assignment]
+    peer.sendall(b"12345")
+    assert transport.receive_into(memoryview(bytearray(4)), PATIENCE) == 4
+    before = len(receive.calls)
+    assert transport.receive_into(memoryview(bytearray(4)), None) == 1
+    assert len(receive.calls) == before + 1
+    peer.sendall(b"6")
+    assert select.select([transport._socket], [], [], PATIENCE)[0]
+    assert transport.receive_into(memoryview(bytearray(4)), 0) == 1
+    assert len(receive.calls) == before + 2
 
 
 def test_a_peer_with_nagle_s_algorithm_does_not_wait_for_delayed_acknowledgements(

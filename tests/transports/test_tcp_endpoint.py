@@ -114,7 +114,7 @@ def test_a_connection_that_opens_at_once_is_not_waited_for(
 
     with closing(TCP("127.0.0.1", 0).listen()) as listener:
         monkeypatch.setattr(socket, "socket", Immediate)
-        monkeypatch.setattr(tcp, "_poll", None)
+        monkeypatch.setattr(tcp, "wait_for", None)
         transport = TCP("127.0.0.1", listener.port).connect(PATIENCE)
         assert transport._socket.gettimeout() == 0.0
         transport.close()
@@ -126,7 +126,7 @@ def test_an_interrupted_connect_leaves_no_descriptor(
     def interrupted(*_: object) -> bool:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tcp, "_poll", interrupted)
+    monkeypatch.setattr(tcp, "wait_for", interrupted)
     with pytest.raises(KeyboardInterrupt):
         TCP("127.0.0.1", silent).connect(None)
 
@@ -166,7 +166,9 @@ def test_an_empty_host_listens_on_every_interface_in_both_families(
     real = socket.create_server
     both_families = True
 
-    def instead(sockaddr: Any, *, family: int, backlog: int, dualstack_ipv6: bool) -> socket.socket:
+    def instead(
+        sockaddr: Any, *, family: int, backlog: int, dualstack_ipv6: bool, reuse_port: bool = False
+    ) -> socket.socket:
         asked.append((sockaddr[:2], family, dualstack_ipv6))
         if dualstack_ipv6 and not both_families:
             raise OSError(errno.EADDRNOTAVAIL, "IPv6 is switched off")

@@ -39,7 +39,7 @@ def test_bytes_of_the_inbox_count_from_the_first_unread_one() -> None:
     inbox = Inbox(0)
     put(inbox, b"abcd")
     inbox.skip(1)
-    assert bytes((inbox.byte(0), inbox.byte(1), inbox.byte(2))) == b"bcd"
+    assert bytes(inbox.view(0, 3)) == b"bcd"
 
 
 @pytest.mark.parametrize(("more", "start"), [(0, 10), (1, 0)])
@@ -77,20 +77,37 @@ def events(receiver: Receiver, state: State = State.Sta6) -> list[Event]:
     return [arrival.event for arrival in arrivals]
 
 
-def test_receiver_has_room_for_two_of_the_longest_pdus_and_no_more() -> None:
-    made = Receiver(10_000)
-    feed(made, bytes(8_193))
-    assert made.inbox.capacity == 16_384
-    feed(made, bytes(16_385 - 8_193))
-    assert made.inbox.capacity == 2 * (10_000 + 6)
+@pytest.mark.parametrize(
+    ("maximum_length", "room"),
+    [
+        (200_000, 2 * (200_000 + 6)),
+        (131_072, 2 * (131_072 + 6)),
+        (131_066, 262_144),
+        (10_000, 262_144),
+        (0, 262_144),
+    ],
+)
+def test_receiver_has_room_for_two_of_the_longest_pdus_and_many_short_ones_and_no_more(
+    maximum_length: int, room: int
+) -> None:
+    made = Receiver(maximum_length)
+    arrived = 0
+    for capacity in (8192, 16384, 32768, 65536, 131072):
+        feed(made, bytes(capacity // 2 + 1 - arrived))
+        arrived = capacity // 2 + 1
+        assert made.inbox.capacity == capacity
+    feed(made, bytes(262_144 - arrived))
+    assert made.inbox.capacity in (262_144, room)
+    feed(made, bytes(room - 262_144))
+    assert made.inbox.capacity == room
 
 
 def test_receiver_grows_to_what_a_longer_association_request_takes_and_no_more() -> None:
     made = Receiver(4096)
-    feed(made, bytes.fromhex("01 00 00010000"), State.Sta2)
+    feed(made, bytes.fromhex("01 00 00080000"), State.Sta2)
     assert events(made, State.Sta2) == []
-    feed(made, bytes(0xFFFF), State.Sta2)
-    assert made.inbox.capacity == 6 + 0x10000
+    feed(made, bytes(0x7FFFF), State.Sta2)
+    assert made.inbox.capacity == 6 + 0x80000
 
 
 def test_reset_receiver_has_nothing_left_of_what_arrived_before_nor_its_memory() -> None:

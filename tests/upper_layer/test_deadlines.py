@@ -42,7 +42,7 @@ def test_a_new_state_stops_the_limit_of_the_old_one_and_starts_its_own(
     assert running(deadlines) == ours | keeps
     limit = OURS[after][1] if after in OURS else None
     if not keeps:
-        assert deadlines.next == (None if limit is None else 2.0 + limit)
+        assert deadlines.deadline == (None if limit is None else 2.0 + limit)
 
 
 @pytest.mark.parametrize("state", State, ids=lambda state: state.name)
@@ -58,30 +58,30 @@ def test_the_time_of_a_pdu_counts_from_its_first_byte_and_that_of_a_write_from_t
     deadlines = Deadlines(LIMITS)
     for now in (0.0, 5.0):
         deadlines.pdu_arriving(State.Sta6, now)
-    assert deadlines.next == 17.0
+    assert deadlines.deadline == 17.0
     deadlines.pdu_arrived()
     for now in (0.0, 5.0):
         deadlines.writing(State.Sta6, now)
-    assert deadlines.next == 24.0
+    assert deadlines.deadline == 24.0
     deadlines.written()
-    assert deadlines.next is None
+    assert deadlines.deadline is None
 
 
 def test_artim_starts_starts_again_and_stops() -> None:
     deadlines = Deadlines(LIMITS)
     deadlines.stop_artim()
     deadlines.start_artim(1.0)
-    assert deadlines.next == 8.0
+    assert deadlines.deadline == 8.0
     deadlines.start_artim(3.0)
-    assert deadlines.next == 10.0
+    assert deadlines.deadline == 10.0
     assert deadlines.expire(9.9) is None
     assert deadlines.expire(10.0) is TimeLimit.ARTIM
     deadlines.start_artim(1.0)
     deadlines.stop_artim()
-    assert deadlines.next is None
+    assert deadlines.deadline is None
     deadlines.start_artim(1.0)
     deadlines.stop_all()
-    assert deadlines.next is None
+    assert deadlines.deadline is None
 
 
 def test_a_limit_that_is_off_never_runs() -> None:
@@ -91,4 +91,4 @@ def test_a_limit_that_is_off_never_runs() -> None:
         deadlines.state_changed(State.Sta1, state, 0.0)
         deadlines.pdu_arriving(state, 0.0)
         deadlines.writing(state, 0.0)
-        assert deadlines.next is None
+        assert deadlines.deadline is None

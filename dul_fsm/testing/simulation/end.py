@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from dul_fsm.association import (
     Accepted,
@@ -26,8 +27,9 @@ from dul_fsm.dimse import CEchoRQ, CFindRQ, CStoreRQ, Priority, Request
 from dul_fsm.errors import ContextNotAccepted
 from dul_fsm.fsm import State
 from dul_fsm.negotiation import build_request
-from dul_fsm.services.performer import Call, Performer, Steps
+from dul_fsm.services.performer import Performer
 from dul_fsm.services.sop_classes import PATIENT_ROOT_FIND, VERIFICATION
+from dul_fsm.services.steps import Call, Steps
 from dul_fsm.testing.ladder import Ladder
 from dul_fsm.testing.simulation.monitor import Monitor, check_request, check_response
 from dul_fsm.testing.simulation.plan import Operation, Plan
@@ -196,7 +198,7 @@ class SimulatedEnd:
 
     def _deliver(self, event: Event) -> None:
         if isinstance(event, DataReceived):
-            self._performer.take(event)
+            self._performer.take((event,))
             return
         if isinstance(event, OpenTransport):
             self._connect()
@@ -222,7 +224,8 @@ class SimulatedEnd:
 
     def _perform(self, steps: Steps, call: Call | None = None) -> None:
         """Call what the performer yields until it is done, gives up its turn, or takes time."""
-        advance: Callable[[], Call | None] = partial(next, steps)
+        # The simulated users invoke nothing that waits for the peer: there are calls and turns.
+        advance: Callable[[], Any] = partial(next, steps)
         while True:
             if call is not None:
                 try:

@@ -20,8 +20,8 @@ from dul_fsm.dimse import status
 from dul_fsm.negotiation import EXPLICIT_VR_LITTLE_ENDIAN
 from dul_fsm.pdu import AAssociateRQ, ContextResult, PresentationContextRQ
 from dul_fsm.services.handler import AbortAssociation, Accept, Handler, Matches, Reject
-from dul_fsm.services.performer import Call
 from dul_fsm.services.sop_classes import PATIENT_ROOT_FIND, VERIFICATION, choose_any, is_storage
+from dul_fsm.services.steps import Call
 from dul_fsm.testing.simulation.plan import Operation, Part, Plan
 from dul_fsm.testing.torture import Fuse
 

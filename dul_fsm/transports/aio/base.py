@@ -140,6 +140,18 @@ class DescriptorWaiter(Waiter):
             self._remove(self._descriptor)
 
 
+def readable(descriptor: int) -> DescriptorWaiter:
+    """Waits until a descriptor is readable."""
+    loop = asyncio.get_running_loop()
+    return DescriptorWaiter(descriptor, loop.add_reader, loop.remove_reader)
+
+
+def writable(descriptor: int) -> DescriptorWaiter:
+    """Waits until a descriptor is writable."""
+    loop = asyncio.get_running_loop()
+    return DescriptorWaiter(descriptor, loop.add_writer, loop.remove_writer)
+
+
 async def retry(attempt: Callable[[], T], waiter: Waiter, timeout: float | None) -> T:
     """The first result of `attempt`, which raises `TimeoutError` where it would have to wait.
 
@@ -152,6 +164,8 @@ async def retry(attempt: Callable[[], T], waiter: Waiter, timeout: float | None)
             return attempt()
         except TimeoutError:
             if timeout is not None:
+                if timeout <= 0:
+                    raise  # and a `close` that tries may run where no loop does any more
                 now = asyncio.get_running_loop().time()
                 deadline = now + timeout if deadline is None else deadline
                 if now >= deadline:

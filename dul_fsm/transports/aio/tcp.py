@@ -21,21 +21,9 @@ from dul_fsm.transports.addresses import (
     located,
     resolve,
 )
-from dul_fsm.transports.aio.base import DescriptorWaiter, Waiter, retry
+from dul_fsm.transports.aio.base import Waiter, readable, retry, writable
 from dul_fsm.transports.base import Buffer, ListenerClosed
 from dul_fsm.transports.tcp import ACCEPT_PAUSE, TCP, TCPListener, TCPTransport
-
-
-def readable(descriptor: int) -> DescriptorWaiter:
-    """Waits until a descriptor is readable."""
-    loop = asyncio.get_running_loop()
-    return DescriptorWaiter(descriptor, loop.add_reader, loop.remove_reader)
-
-
-def writable(descriptor: int) -> DescriptorWaiter:
-    """Waits until a descriptor is writable."""
-    loop = asyncio.get_running_loop()
-    return DescriptorWaiter(descriptor, loop.add_writer, loop.remove_writer)
 
 
 class AsyncTCPTransport:
