@@ -1,28 +1,46 @@
 """What is on the command line: the commands, their options and their help.
 
-What a command does is in the module of its name, which is imported when it is called.
+What a command does is in the module of its name, which is imported when it is called. The commands
+for queries are in `query_app`, what commands share in `arguments`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated
 
 import typer
 
 from dul_fsm import __version__
+from dul_fsm.cli.arguments import (
+    DEFAULT_MAX_PDU,
+    Cert,
+    ClientsCA,
+    Host,
+    Key,
+    MaxPDU,
+    OurAETitle,
+    PeersAETitle,
+    PeersCA,
+    Port,
+    Profile,
+    TLSProfile,
+    UseTLS,
+    Verbose,
+    checked,
+    tls_options,
+)
 from dul_fsm.cli.options import (
     DEFAULT_CALLED,
     DEFAULT_CALLING,
     DEFAULT_OUTPUT,
     DEFAULT_PORT,
-    check_ae_title,
-    check_maximum_length,
+    DEFAULT_WINDOW,
     check_seconds,
+    check_workers,
 )
-from dul_fsm.cli.tls import TLSOptions
+from dul_fsm.cli.query_app import find, get, move
 
 app = typer.Typer(
     epilog="Exit status: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.",
@@ -34,127 +52,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-_T = TypeVar("_T")
-
-
-def _checked(check: Callable[[_T], _T]) -> Callable[[_T], _T]:
-    """A check, for typer: wrong values are wrong usage."""
-
-    def callback(value: _T) -> _T:
-        try:
-            return check(value)
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
-
-    return callback
-
-
-# What commands share -----------------------------------------------------------------------------
-
-Host: TypeAlias = Annotated[
-    str, typer.Argument(metavar="HOST", help="The peer's name or address.", show_default=False)
-]
-Port: TypeAlias = Annotated[
-    int,
-    typer.Argument(
-        metavar="PORT",
-        help="Its TCP port, often 104 or 11112.",
-        min=1,
-        max=65535,
-        show_default=False,
-    ),
-]
-OurAETitle: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        "-aet", "--aet", metavar="TITLE", help="Our AE title.", callback=_checked(check_ae_title)
-    ),
-]
-PeersAETitle: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        "-aec",
-        "--aec",
-        metavar="TITLE",
-        help="The peer's AE title.",
-        callback=_checked(check_ae_title),
-    ),
-]
-MaxPDU: TypeAlias = Annotated[
-    int,
-    typer.Option(
-        "--max-pdu",
-        metavar="BYTES",
-        help="Longest P-DATA-TF PDU that we receive; 0 for no limit.",
-        callback=_checked(check_maximum_length),
-    ),
-]
-Verbose: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "-v", "--verbose", help="Print each step of the protocol machine and each PDU sent."
-    ),
-]
-UseTLS: TypeAlias = Annotated[bool, typer.Option("--tls", help="Use TLS.")]
-
-
-def _file(*names: str, help: str) -> Any:
-    return typer.Option(*names, metavar="FILE", help=help, exists=True, show_default=False)
-
-
-Cert: TypeAlias = Annotated[
-    Path | None, _file("--cert", help="TLS: our certificate, with its chain (PEM).")
-]
-Key: TypeAlias = Annotated[
-    Path | None, _file("--key", help="TLS: its key (PEM), if it is not in the same file.")
-]
-PeersCA: TypeAlias = Annotated[
-    Path | None,
-    _file("--ca", help="TLS: the CAs that sign the peer's certificate (PEM); else the system's."),
-]
-ClientsCA: TypeAlias = Annotated[
-    Path | None,
-    _file(
-        "--ca",
-        help="TLS: the CAs that sign clients' certificates (PEM); without it clients need none.",
-    ),
-]
-
-
-class Profile(StrEnum):
-    """The TLS profiles that are spoken."""
-
-    b12 = "B.12"
-    b13 = "B.13"
-
-
-TLSProfile: TypeAlias = Annotated[
-    Profile,
-    typer.Option(
-        "--tls-profile",
-        help="TLS: section of PS3.15; B.12: BCP 195, B.13: Modified BCP 195.",
-        case_sensitive=False,
-    ),
-]
-
-
-def _tls(
-    tls: bool, cert: Path | None, key: Path | None, ca: Path | None, profile: Profile
-) -> TLSOptions | None:
-    """What the TLS options say; those that say nothing together are wrong usage."""
-    given = {"--cert": cert, "--key": key, "--ca": ca}
-    if not tls:
-        for name, value in given.items():
-            if value is not None:
-                raise typer.BadParameter(f"{name} goes with --tls")
-        return None
-    if key is not None and cert is None:
-        raise typer.BadParameter("--key goes with --cert")
-    return TLSOptions(profile.value, cert, key, ca)
-
-
-DEFAULT_MAX_PDU = 131072
 
 # Commands ----------------------------------------------------------------------------------------
 
@@ -171,7 +68,7 @@ def _main(
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """DICOM over the network: test a peer, send files, receive files."""
+    """DICOM over the network: test a peer, send, find, retrieve and receive files."""
 
 
 @app.command("demo")
@@ -217,7 +114,7 @@ def _echo(
             calling_ae_title=aet,
             called_ae_title=aec,
             repeat=repeat,
-            tls=_tls(tls, cert, key, ca, tls_profile),
+            tls=tls_options(tls, cert, key, ca, tls_profile),
             verbose=verbose,
         )
     )
@@ -239,6 +136,16 @@ def _store(
     aet: OurAETitle = DEFAULT_CALLING,
     aec: PeersAETitle = DEFAULT_CALLED,
     max_pdu: MaxPDU = DEFAULT_MAX_PDU,
+    window: Annotated[
+        int,
+        typer.Option(
+            "--window",
+            metavar="N",
+            help="Files under way at once, if the peer agrees; 1 proposes nothing, 0 any number.",
+            min=0,
+            max=65535,
+        ),
+    ] = DEFAULT_WINDOW,
     tls: UseTLS = False,
     cert: Cert = None,
     key: Key = None,
@@ -267,10 +174,16 @@ def _store(
             calling_ae_title=aet,
             called_ae_title=aec,
             maximum_length=max_pdu,
-            tls=_tls(tls, cert, key, ca, tls_profile),
+            window=window,
+            tls=tls_options(tls, cert, key, ca, tls_profile),
             verbose=verbose,
         )
     )
+
+
+app.command("find")(find)
+app.command("get")(get)
+app.command("move")(move)
 
 
 @app.command("listen")
@@ -304,13 +217,23 @@ def _listen(
             "--max-associations", metavar="N", help="How many may be open at once.", min=1
         ),
     ] = 100,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            help="Processes that share the port; each has its own --max-associations.",
+            min=1,
+            callback=checked(check_workers),
+        ),
+    ] = 1,
     artim: Annotated[
         float,
         typer.Option(
             "--artim",
             metavar="SECONDS",
             help="How long to wait for an A-ASSOCIATE-RQ, and for a peer to close.",
-            callback=_checked(check_seconds),
+            callback=checked(check_seconds),
         ),
     ] = 30.0,
     idle: Annotated[
@@ -319,7 +242,7 @@ def _listen(
             "--idle",
             metavar="SECONDS",
             help="How long an association may do nothing.",
-            callback=_checked(check_seconds),
+            callback=checked(check_seconds),
         ),
     ] = 300.0,
     tls: UseTLS = False,
@@ -338,6 +261,7 @@ def _listen(
     dul-fsm listen --output study
     dul-fsm listen --host 0.0.0.0 --port 104 -aet ARCHIVE --require-called-aet
     dul-fsm listen --port 0 --discard
+    dul-fsm listen --output study --workers 4
     dul-fsm listen --port 2762 --tls --cert me.pem --key me.key --ca ca.pem
     """
     if discard and output is not None:
@@ -356,8 +280,9 @@ def _listen(
             require_called_ae_title=require_called_aet,
             maximum_length=max_pdu,
             max_associations=max_associations,
+            workers=workers,
             time_limits=TimeLimits(artim=artim, idle=idle),
-            tls=_tls(tls, cert, key, ca, tls_profile),
+            tls=tls_options(tls, cert, key, ca, tls_profile),
             verbose=verbose,
         )
     )

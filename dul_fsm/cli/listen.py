@@ -26,7 +26,9 @@ from dul_fsm.scp.storage import (
     StorageHandler,
     Stored,
 )
+from dul_fsm.scp.workers import supervise
 from dul_fsm.timers import TimeLimits
+from dul_fsm.transports import TCP
 
 
 def listen(
@@ -38,6 +40,7 @@ def listen(
     require_called_ae_title: bool,
     maximum_length: int,
     max_associations: int,
+    workers: int,
     time_limits: TimeLimits,
     tls: TLSOptions | None,
     verbose: bool,
@@ -55,45 +58,83 @@ def listen(
             fail(f"cannot store into {output}: {with_names(str(error))}")
             return 1
 
-    with _signals() as wait, Log() as log:
+    def announce(address: str) -> None:
+        print(f"listening on {address}")
+        print("discarding what is received" if output is None else f"storing into {output}")
+        if workers > 1:
+            print(f"{workers} workers")
+        if tls is not None and tls.ca is None:
+            print("TLS without --ca: clients need no certificate")
+        sys.stdout.flush()
 
-        def make_handler() -> DiscardHandler:
-            return DiscardHandler(tell) if folder is None else StorageHandler(folder, tell)
+    def work(port: int, started: Callable[[str], object]) -> int:
+        """Serve in this process, until a signal comes."""
+        with Log() as log:
 
-        def tell(event: StorageEvent) -> None:
-            log.line(printable(in_words(event)))
+            def make_handler() -> DiscardHandler:
+                return DiscardHandler(tell) if folder is None else StorageHandler(folder, tell)
 
-        def report(error: BaseException) -> None:
-            log.line(f"error: {with_names(str(error))}")
+            def tell(event: StorageEvent) -> None:
+                log.line(printable(in_words(event)))
 
+            def report(error: BaseException) -> None:
+                log.line(f"error: {with_names(str(error))}")
+
+            def failed(text: str) -> None:
+                log.line(printable(text))
+
+            try:
+                where = endpoint(host, port, tls, failed, reuse_port=workers > 1)
+            except (OSError, ValueError) as error:
+                fail(f"TLS: {with_names(str(error))}")
+                return 1
+            try:
+                server = serve(
+                    make_handler,
+                    where,
+                    ae_title=ae_title,
+                    require_called_ae_title=require_called_ae_title,
+                    maximum_length=maximum_length,
+                    max_associations=max_associations,
+                    time_limits=time_limits,
+                    report=report,
+                    observer=observer(verbose, log.line),
+                )
+            except OSError as error:
+                _cannot_listen(host, port, error)
+                return 1
+            with server:
+                started(server.address)
+                wait()
+                log.line("ending")
+        return 0
+
+    with _signals() as wait:
+        if workers == 1:
+            return work(port, announce)
         try:
-            where = endpoint(host, port, tls, lambda text: log.line(printable(text)))
-        except (OSError, ValueError) as error:
-            fail(f"TLS: {with_names(str(error))}")
-            return 1
-        try:
-            server = serve(
-                make_handler,
-                where,
-                ae_title=ae_title,
-                require_called_ae_title=require_called_ae_title,
-                maximum_length=maximum_length,
-                max_associations=max_associations,
-                time_limits=time_limits,
-                report=report,
-                observer=observer(verbose, log.line),
-            )
+            address = _free(host, port)
         except OSError as error:
-            fail(f"cannot listen on {host}:{port}: {with_names(str(error))}{_hint(error, port)}")
+            _cannot_listen(host, port, error)
             return 1
-        with server:
-            print(f"listening on {server.address}", flush=True)
-            log.line("discarding what is received" if output is None else f"storing into {output}")
-            if tls is not None and tls.ca is None:
-                log.line("TLS without --ca: clients need no certificate")
-            wait()
-            log.line("ending")
-    return 0
+        shared = int(address.rpartition(":")[2])
+        return supervise(
+            lambda ready: work(shared, lambda address: ready()),
+            workers,
+            started=lambda: announce(address),
+            tell=fail,
+        )
+
+
+def _free(host: str, port: int) -> str:
+    """An address that nobody listens on: who shares a port does not notice a stranger there."""
+    listener = TCP(host, port).listen()
+    listener.close()
+    return listener.address
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> None:
+    fail(f"cannot listen on {host}:{port}: {with_names(str(error))}{_hint(error, port)}")
 
 
 def _hint(error: OSError, port: int) -> str:

@@ -16,6 +16,10 @@ DEFAULT_PORT = 11112
 DEFAULT_OUTPUT = Path("received")
 """Where received files go, in the current folder."""
 
+DEFAULT_WINDOW = 8
+"""Files under way at once with a peer that agrees to more than one (PS3.7 §D.3.3.3): by then
+neither side waits for the other."""
+
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
 
@@ -46,4 +50,13 @@ def check_seconds(value: float) -> float:
     """A time limit. Raises ValueError."""
     if not 0 < value < 1e9:
         raise ValueError("a positive number of seconds")
+    return value
+
+
+def check_workers(value: int) -> int:
+    """A number of processes. Raises ValueError."""
+    from dul_fsm.scp.workers import supported
+
+    if value > 1 and not supported():
+        raise ValueError("more than one needs a system that forks processes")
     return value

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """A number of steps; use it in a `with` block."""
+    """A number of steps, None if it is not known yet; use it in a `with` block."""
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int | None) -> None:
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         if sys.stdout.isatty():
@@ -30,6 +30,11 @@ class Progress:
             self._bar.advance(self._task)
         if self._bar is None or worth_telling:
             self.tell(text)
+
+    def reach(self, done: int, steps: int | None) -> None:
+        """So many steps are done, of so many if that is known; only a bar shows it."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, total=steps)
 
     def tell(self, text: str) -> None:
         """Print a line, above the bar."""

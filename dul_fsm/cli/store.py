@@ -12,6 +12,7 @@ from dul_fsm.cli.progress import Progress
 from dul_fsm.cli.tls import TLSOptions, connector
 from dul_fsm.cli.watch import observer
 from dul_fsm.errors import AssociationError
+from dul_fsm.negotiation import Window
 from dul_fsm.scu.store import FileResult, StorePlan, plan, store
 
 
@@ -23,6 +24,7 @@ def store_files(
     calling_ae_title: str,
     called_ae_title: str,
     maximum_length: int,
+    window: int,
     tls: TLSOptions | None,
     verbose: bool,
 ) -> int:
@@ -50,6 +52,7 @@ def store_files(
             calling_ae_title=calling_ae_title,
             called_ae_title=called_ae_title,
             maximum_length=maximum_length,
+            window=Window(invoked=window),
             observer=observer(verbose, progress.error),
         )
         # Closing aborts what is open, wherever the interrupt came.

@@ -31,14 +31,20 @@ def connector(host: str, port: int, tls: TLSOptions | None) -> Connector:
 
 
 def endpoint(
-    host: str, port: int, tls: TLSOptions | None, report: Callable[[str], object]
+    host: str,
+    port: int,
+    tls: TLSOptions | None,
+    report: Callable[[str], object],
+    *,
+    reuse_port: bool = False,
 ) -> Connector:
     """What to listen on. `report` is told who got no further than the handshake, and why.
+    `reuse_port`: whether other processes listen there too.
 
     Without a CA to check them against, clients need no certificate. Raises as `connector` does.
     """
     if tls is None:
-        return TCP(host, port)
+        return TCP(host, port, reuse_port=reuse_port)
     from dul_fsm.transports.tls import TLS, server_context
 
     if tls.cert is None:
@@ -54,5 +60,6 @@ def endpoint(
         host,
         port,
         context,
+        reuse_port=reuse_port,
         report=lambda peer, error: report(f"no TLS connection with {peer}: {error}"),
     )

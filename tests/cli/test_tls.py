@@ -1,4 +1,4 @@
-"""`--tls` on echo, store and listen: it works, and what does not is told in one line."""
+"""`--tls` on each command: it works, and what does not is told in one line."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from dul_fsm.cli.tls import TLSOptions, endpoint
 from dul_fsm.scp import serve
 from dul_fsm.transports.tls import TLS, server_context
 from tests.certificates import Certificates, make
+from tests.cli.archive import CT_STUDY, Archive
 from tests.cli.running import listening, run
 from tests.files.samples import CT
 
@@ -55,6 +56,26 @@ def test_echo_and_store_reach_listen_with_both_certificates_checked(
     assert "no TLS connection with 127.0.0.1:" in log
     assert "the peer has shown no certificate" in log
     assert "the peer does not speak TLS" in log
+
+
+@pytest.mark.parametrize("command", ["find", "get", "move"])
+def test_queries_and_retrievals_go_over_tls(
+    command: str, certificates: Certificates, tmp_path: Path
+) -> None:
+    context = server_context(cert=certificates.server, ca=certificates.ca)
+    keys = ["-k", f"StudyInstanceUID={CT_STUDY}"]
+    more = ["--destination", "NOBODY"] if command == "move" else []
+    with serve(Archive, TLS("127.0.0.1", 0, context)) as server:
+        called = ("127.0.0.1", server.port, *keys, *more)
+        ran = run(command, *called, *ours(certificates), cwd=tmp_path)
+        plain = run(command, *called, cwd=tmp_path)
+    if command == "move":
+        assert (ran.returncode, "move destination unknown" in ran.stderr) == (1, True)
+    else:
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert "1 match" in ran.stdout or "1 stored" in ran.stdout
+    assert plain.returncode == 1
+    assert "does it want TLS?" in told(plain.stderr)
 
 
 def test_listen_without_a_ca_lets_anybody_in_and_says_so(certificates: Certificates) -> None:

@@ -13,7 +13,7 @@ from dul_fsm.cli.app import app
 from dul_fsm.fsm.render import FORMS
 from tests.cli.running import PROGRAM, run
 
-COMMANDS = ["demo", "echo", "store", "listen", "table"]
+COMMANDS = ["demo", "echo", "store", "find", "get", "move", "listen", "table"]
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_the_help_names_every_command(runner: CliRunner) -> None:
     assert "Exit status" in result.output
 
 
-@pytest.mark.parametrize("command", ["echo", "store", "listen", "table"])
+@pytest.mark.parametrize("command", COMMANDS[1:])
 def test_the_help_of_a_command_has_examples(runner: CliRunner, command: str) -> None:
     result = runner.invoke(app, [command, "-h"])
     assert result.exit_code == 0
@@ -56,6 +56,26 @@ def test_the_help_of_a_command_has_examples(runner: CliRunner, command: str) -> 
         (["store", "localhost", "104"], "PATH"),
         (["store", "localhost", "104", "/no/such/file"], "/no/such/file"),
         (["store", "localhost", "104", ".", "--max-pdu", "7"], "no limit"),
+        (["find", "localhost"], "PORT"),
+        (["find", "localhost", "104", "-k", "PatientNam=X"], "did you mean PatientName"),
+        (["find", "localhost", "104", "-k", "StudyDate=yesterday"], "YYYYMMDD"),
+        (["find", "localhost", "104", "--level", "PATIENT"], "STUDY, SERIES, IMAGE"),
+        (["find", "localhost", "104", "--level", "FRAME"], "FRAME"),
+        (["find", "localhost", "104", "--model", "worklist", "--level", "STUDY"], "no levels"),
+        (
+            ["find", "localhost", "104", "--level", "STUDY", "-k", "QueryRetrieveLevel=SERIES"],
+            "exclude each other",
+        ),
+        (["find", "localhost", "104", "--max", "0"], "--max"),
+        (["find", "localhost", "104", "--format", "xml"], "xml"),
+        (["find", "localhost", "104", "--ca", "/dev/null"], "--ca goes with --tls"),
+        (["get", "localhost", "104"], "StudyInstanceUID"),
+        (["get", "localhost", "104", "-k", "StudyInstanceUID=*"], "wild cards"),
+        (["get", "localhost", "104", "--model", "worklist"], "worklist"),
+        (["move", "localhost", "104", "-k", "StudyInstanceUID=1"], "--destination"),
+        (["move", "localhost", "104", "--destination", "x" * 17], "16 characters"),
+        (["move", "localhost", "104", "--destination", "X", "--output", "."], "--listen"),
+        (["move", "localhost", "104", "--destination", "X"], "StudyInstanceUID"),
         (["listen", "--output", ".", "--discard"], "exclude each other"),
         (["listen", "--artim", "0"], "positive"),
         (["listen", "--idle", "nan"], "positive"),
