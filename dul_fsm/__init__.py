@@ -21,18 +21,26 @@ if TYPE_CHECKING:
     from dul_fsm.errors import AssociationReleased as AssociationReleased
     from dul_fsm.errors import AssociationTimeout as AssociationTimeout
     from dul_fsm.errors import ContextNotAccepted as ContextNotAccepted
+    from dul_fsm.errors import DataSetError as DataSetError
     from dul_fsm.errors import DULError as DULError
     from dul_fsm.errors import LocalProtocolError as LocalProtocolError
     from dul_fsm.errors import TransportFailed as TransportFailed
+    from dul_fsm.negotiation import Window as Window
+    from dul_fsm.pdu import UserIdentityRQ as UserIdentityRQ
     from dul_fsm.scp import Server as Server
     from dul_fsm.scp import serve as serve
     from dul_fsm.scu import SCUAssociation as SCUAssociation
     from dul_fsm.scu import associate as associate
     from dul_fsm.services.handler import AbortAssociation as AbortAssociation
     from dul_fsm.services.handler import Accept as Accept
+    from dul_fsm.services.handler import Destination as Destination
     from dul_fsm.services.handler import Handler as Handler
+    from dul_fsm.services.handler import Instance as Instance
+    from dul_fsm.services.handler import Notification as Notification
     from dul_fsm.services.handler import Pending as Pending
     from dul_fsm.services.handler import Reject as Reject
+    from dul_fsm.services.handler import Reply as Reply
+    from dul_fsm.services.handler import Retrieval as Retrieval
     from dul_fsm.services.peer_binding import PeerBinding as PeerBinding
     from dul_fsm.services.sop_classes import VERIFICATION as VERIFICATION
     from dul_fsm.timers import TimeLimits as TimeLimits
@@ -50,13 +58,19 @@ _HOME = {
     "AssociationTimeout": "errors",
     "ContextNotAccepted": "errors",
     "DULError": "errors",
+    "DataSetError": "errors",
+    "Destination": "services.handler",
     "Handler": "services.handler",
+    "Instance": "services.handler",
     "LocalProtocolError": "errors",
     "Loopback": "transports",
     "Message": "association",
+    "Notification": "services.handler",
     "PeerBinding": "services.peer_binding",
     "Pending": "services.handler",
     "Reject": "services.handler",
+    "Reply": "services.handler",
+    "Retrieval": "services.handler",
     "SCUAssociation": "scu",
     "Server": "scp",
     "StatusCategory": "dimse.status",
@@ -64,7 +78,9 @@ _HOME = {
     "TLS": "transports",
     "TimeLimits": "timers",
     "TransportFailed": "errors",
+    "UserIdentityRQ": "pdu",
     "VERIFICATION": "services.sop_classes",
+    "Window": "negotiation",
     "associate": "scu",
     "serve": "scp",
 }

@@ -25,7 +25,7 @@ def _find(name: str) -> str:
     program = PEERS / name
     if os.access(program, os.X_OK):
         return str(program)
-    missing = f"{program} is not installed (Debian packages: dcmtk, tshark)"
+    missing = f"{program} is not installed (Debian packages: dcmtk, haproxy, orthanc, tshark)"
     if os.environ.get("CI") == "true":
         pytest.fail(missing)
     pytest.skip(missing)

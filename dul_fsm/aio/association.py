@@ -78,8 +78,8 @@ def associate(
     """Open an association: `await` it, or enter it with `async with`.
 
     Arguments and exceptions as those of `dul_fsm.scu.associate`. `peer`: a host name or address
-    with `port`, or any `AsyncConnector`, `TCP` and `Loopback` among them. `handler`: its methods
-    may be coroutine functions.
+    with `port`, or any `AsyncConnector`, `TCP`, `TLS` and `Loopback` among them. `handler`: its
+    methods may be coroutine functions.
     """
     connector = endpoint_of(peer, port)
 
