@@ -62,7 +62,6 @@ class AsyncDriver(SharedLoop):
             release=self._right.release,
             clock=clock,
         )
-        self._matches: _Matches | None = None  # what a handler is being asked for
         self.torn = False
         """Whether what a handler was doing was cancelled: it cannot be taken up again."""
 
@@ -192,7 +191,7 @@ class AsyncDriver(SharedLoop):
                 if hasattr(result, "__await__"):
                     result = await result
                 if hasattr(result, "__aiter__"):
-                    result = self._matches = _Matches(result)
+                    result = _Matches(result)
             except Exception as error:
                 failure = error
             except BaseException as error:
@@ -206,8 +205,9 @@ class AsyncDriver(SharedLoop):
             calls.throw(error)
         if not self.is_io(call) or len(self._performances) < performances:
             self.torn = True
-        if self._matches is not None and self._runner is asyncio.current_task():
-            await self._matches.close()
+        for asked in getattr(call, "args", ()):
+            if isinstance(asked, _Matches):
+                await asked.close()
 
 
 def _never() -> bool:

@@ -62,6 +62,9 @@ class _Connection:
         return not self.admitted or self.association.ended
 
     def close(self) -> None:
+        if self.driver is not None:
+            self.driver.close()  # with what was opened for this one
+            return
         # A transport never raises here by its contract; one that does costs nobody else anything.
         with suppress(OSError):
             self.transport.close()

@@ -2,204 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
 
-from dul_fsm.association import Aborted, Message, Rejected, Released
+from dul_fsm.association import Aborted
 from dul_fsm.dimse import (
-    CEchoRQ,
-    CFindRQ,
-    CGetRQ,
-    CMoveRQ,
     CommandField,
     CStoreRQ,
-    NActionRQ,
     NCreateRQ,
-    NDeleteRQ,
-    NEventReportRQ,
-    NGetRQ,
-    NSetRQ,
-    Request,
 )
 from dul_fsm.errors import LocalProtocolError
-from dul_fsm.negotiation import SYNCHRONOUS, Window, build_request
-from dul_fsm.pdu import (
-    SOPClassExtendedNegotiation,
-    UserIdentityAC,
-    UserIdentityRQ,
-)
 from dul_fsm.services.handler import (
     AbortAssociation,
-    Accept,
     Handler,
-    Notification,
-    Reject,
     Reply,
 )
 from dul_fsm.services.sop_classes import (
-    STUDY_ROOT_FIND,
-    STUDY_ROOT_GET,
-    STUDY_ROOT_MOVE,
-    VERIFICATION,
     choose_any,
     stands_for_others,
 )
-from dul_fsm.testing.pair import Pair
-from dul_fsm.timers import TimeLimits
-from tests.services.support import BUG, CT, EXPLICIT, IMPLICIT, Told
-
-MPPS = "1.2.840.10008.3.1.2.3.3"
-COMMITMENT = "1.2.840.10008.1.20.1"
-PRINT = "1.2.840.10008.5.1.1.9"
-FILM_SESSION = "1.2.840.10008.5.1.1.1"
-PRINTER = "1.2.840.10008.5.1.1.16"
-UPS_PUSH = "1.2.840.10008.5.1.4.34.6.1"
-UPS_WATCH = "1.2.840.10008.5.1.4.34.6.2"
-UPS_EVENT = "1.2.840.10008.5.1.4.34.6.4"
-CONTEXTS = (
-    VERIFICATION,
-    CT,
-    STUDY_ROOT_FIND,
-    STUDY_ROOT_GET,
-    STUDY_ROOT_MOVE,
-    (MPPS, [EXPLICIT]),
+from tests.services.bed import (
     COMMITMENT,
+    FILM_SESSION,
+    MPPS,
+    NORMALIZED,
     PRINT,
+    REPLYING,
+    REQUESTS,
+    SCP,
+    UPS_WATCH,
+    Bed,
+    broken,
+    data_set,
+    raiser,
 )
-
-REQUESTS: dict[str, Request] = {
-    "c_echo": CEchoRQ(VERIFICATION, 1),
-    "c_store": CStoreRQ(CT, 1, "1.2.3"),
-    "c_find": CFindRQ(STUDY_ROOT_FIND, 1),
-    "c_get": CGetRQ(STUDY_ROOT_GET, 1),
-    "c_move": CMoveRQ(STUDY_ROOT_MOVE, 1, "ELSEWHERE"),
-    "n_event_report": NEventReportRQ(MPPS, 1, "1.2.3", 7, has_data_set=True),
-    "n_get": NGetRQ(MPPS, 1, "1.2.3"),
-    "n_set": NSetRQ(MPPS, 1, "1.2.3"),
-    "n_action": NActionRQ(MPPS, 1, "1.2.3", 9, has_data_set=True),
-    "n_create": NCreateRQ(MPPS, 1, has_data_set=True, affected_sop_instance_uid="1.2.3"),
-    "n_delete": NDeleteRQ(MPPS, 1, "1.2.3"),
-}
-"""One of each."""
-
-NORMALIZED = [name for name in REQUESTS if name.startswith("n_")]
-REPLYING = [name for name in NORMALIZED if name != "n_delete"]
-"""Their responses may have a data set."""
-
-
-class SCP(Told):
-    """Does what the test says, and lists what it was asked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: list[str] = []
-        self.messages: list[Message] = []
-        self.outcome: Callable[[Message], Any] = lambda message: 0
-        self.identify: Callable[[UserIdentityRQ], Any] = lambda identity: True
-        self.accept: Accept | Reject = Accept()
-
-    def _asked(self, name: str, message: Message) -> Any:
-        self.asked.append(name)
-        self.messages.append(message)
-        return self.outcome(message)
-
-    def user_identified(self, identity: UserIdentityRQ) -> bool | Reject | UserIdentityAC:
-        self.asked.append("user_identified")
-        answer: bool | Reject | UserIdentityAC = self.identify(identity)
-        return answer
-
-    def associate_requested(self, request: Any) -> Accept | Reject:
-        return self.accept
-
-    def c_echo_requested(self, message: Message) -> Any:
-        return self._asked("c_echo", message)
-
-    def c_store_requested(self, message: Message) -> Any:
-        return self._asked("c_store", message)
-
-    def c_find_requested(self, message: Message) -> Any:
-        return self._asked("c_find", message)
-
-    def c_get_requested(self, message: Message) -> Any:
-        return self._asked("c_get", message)
-
-    def c_move_requested(self, message: Message) -> Any:
-        return self._asked("c_move", message)
-
-    def move_destination(self, ae_title: str) -> Any:
-        return object()  # somewhere
-
-    def n_event_report_requested(self, message: Message) -> Any:
-        return self._asked("n_event_report", message)
-
-    def n_get_requested(self, message: Message) -> Any:
-        return self._asked("n_get", message)
-
-    def n_set_requested(self, message: Message) -> Any:
-        return self._asked("n_set", message)
-
-    def n_action_requested(self, message: Message) -> Any:
-        return self._asked("n_action", message)
-
-    def n_create_requested(self, message: Message) -> Any:
-        return self._asked("n_create", message)
-
-    def n_delete_requested(self, message: Message) -> Any:
-        return self._asked("n_delete", message)
-
-
-class Bed:
-    """A pair, and who performs a service on it: the SCU of MPPS performs N-EVENT-REPORT."""
-
-    def __init__(
-        self, scp: Handler | None = None, scu: Handler | None = None, **keywords: Any
-    ) -> None:
-        self.scp, self.scu = scp or SCP(), scu or SCP()
-        self.pair = Pair(self.scp, self.scu, **keywords)
-
-    def associate(self, contexts: Iterable[Any] = CONTEXTS) -> Bed:
-        self.pair.associate(contexts)
-        return self
-
-    def performer(self, name: str) -> Any:
-        return self.scu if name == "n_event_report" else self.scp
-
-    def ask(self, name: str, request: Request | None = None, data: Any = None) -> Message:
-        """Invoke a service; the final response."""
-        request = request or REQUESTS[name]
-        if data is None and request.has_data_set:
-            data = b""
-        side = self.pair.acceptor if name == "n_event_report" else self.pair.requestor
-        association = side.association
-        uid = getattr(request, "affected_sop_class_uid", None) or getattr(
-            request, "requested_sop_class_uid", None
-        )
-        context = association.context_for(uid or "", as_scp=name == "n_event_report")
-        association.send_request(context, request, data)
-        self.pair.run()
-        (final,) = (one for one in side.responses if one.final)
-        side.responses.clear()
-        return final.message
-
-    @property
-    def failures(self) -> list[BaseException]:
-        return self.pair.acceptor.failures + self.pair.requestor.failures
+from tests.services.support import BUG, CT, EXPLICIT, Told
 
 
 @pytest.fixture
 def bed() -> Bed:
     return Bed().associate()
-
-
-def raiser(error: BaseException) -> Callable[..., Any]:
-    def fail(*arguments: object) -> Any:
-        raise error
-
-    return fail
 
 
 # A status ----------------------------------------------------------------------------------------
@@ -269,20 +114,6 @@ def test_an_outcome_that_is_none_fails_the_operation(bed: Bed, name: str, outcom
 
 
 # A reply -----------------------------------------------------------------------------------------
-
-
-def broken() -> Dataset:
-    """A data set that cannot be encoded."""
-    broken = Dataset()
-    broken.Rows = 1
-    broken["Rows"]._value = "many"
-    return broken
-
-
-def data_set() -> Dataset:
-    data_set = Dataset()
-    data_set.PatientName = "Doe^John"
-    return data_set
 
 
 @pytest.mark.parametrize("kind", [Dataset, bytes])
@@ -433,332 +264,6 @@ def test_a_composite_operation_never_stands_for_another(bed: Bed) -> None:
 )
 def test_which_contexts_carry_operations_on_other_classes(uid: str, stands: bool) -> None:
     assert stands_for_others(uid) is stands
-
-
-# Notifications -----------------------------------------------------------------------------------
-
-
-class Reporting(SCP):
-    """Notifies the SCU after an N-ACTION, and lists what came of it."""
-
-    def __init__(self, count: int = 2, sop_class_uid: str = COMMITMENT) -> None:
-        super().__init__()
-        self.told: list[tuple[int, int | None]] = []
-        self.count = count
-        self.sop_class_uid = sop_class_uid
-        self.information: list[Any] = [None] * count
-        self.on_told: Callable[[int], None] = lambda index: None
-        self.outcome = self._reply
-
-    def _reply(self, message: Message) -> Reply:
-        return Reply(notifications=[self.notification(index) for index in range(self.count)])
-
-    def notification(self, index: int) -> Notification:
-        def responded(outcome: int | None) -> None:
-            self.told.append((index, outcome))
-            self.on_told(index)
-
-        return Notification(self.sop_class_uid, "1.2.3", index, self.information[index], responded)
-
-
-def reporting(
-    scp: Reporting, contexts: Iterable[Any] = CONTEXTS, uid: str = COMMITMENT, **keywords: Any
-) -> tuple[Bed, SCP]:
-    scu = SCP()
-    bed = Bed(scp, scu, **keywords).associate(contexts)
-    association = bed.pair.requestor.association
-    request = NActionRQ(uid, 1, "1.2.3", 1)
-    association.send_request(association.context_for(uid), request)
-    return bed, scu
-
-
-def test_notifications_follow_the_response_one_by_one_and_their_outcome_is_told() -> None:
-    scp = Reporting()
-    bed, scu = reporting(scp)
-    seen: list[tuple[int, int]] = []
-
-    def report(message: Message) -> int:
-        seen.append((len(bed.pair.requestor.responses), len(scp.told)))
-        return 0 if message.command.event_type_id == 0 else 0x0113  # type: ignore[union-attr]
-
-    scu.outcome = report
-    bed.pair.run()
-    assert [one.message.status for one in bed.pair.requestor.responses] == [0]
-    assert seen == [(1, 0), (1, 1)]  # after the response; each when the last was answered
-    assert scp.told == [(0, 0), (1, 0x0113)]
-    assert not bed.failures
-    bed.pair.release()
-    assert [type(end) for end in scp.ends] == [Released]
-
-
-def test_the_information_of_a_notification_is_encoded_for_its_context() -> None:
-    scp = Reporting(2)
-    scp.information = [data_set(), b""]
-    bed, scu = reporting(scp, [(COMMITMENT, [IMPLICIT])])
-    bed.pair.run()
-    assert scp.told == [(0, 0), (1, 0)]
-    assert scu.messages[0].decode().PatientName == "Doe^John"
-    assert scu.messages[1].command.has_data_set
-
-
-@pytest.mark.parametrize("how", ["release", "abort", "cut", "silence"])
-def test_who_is_not_answered_is_told_none_and_so_are_the_others(how: str) -> None:
-    scp = Reporting(3)
-    bed, _ = reporting(scp, time_limits=(TimeLimits(idle=None), TimeLimits(response=50.0)))
-    pair = bed.pair
-    pair.run_until(lambda: pair.requestor.responses)
-    pair.requestor.performs = False  # the N-EVENT-REPORT is not answered
-    pair.run()
-    assert scp.told == []
-    if how == "release":
-        pair.requestor.association.send_release_request(pair.now)
-    elif how == "abort":
-        pair.requestor.association.send_abort(pair.now)
-    elif how == "cut":
-        pair.cut()
-    pair.run()
-    if how == "silence":
-        pair.advance(49.0)
-        assert scp.told == []
-        pair.advance(1.0)
-    assert scp.told == [(0, None), (1, None), (2, None)]
-    assert [type(end) for end in scp.ends] == [Released if how == "release" else Aborted]
-    assert not bed.failures
-
-
-def test_a_notification_that_cannot_be_encoded_costs_the_others_nothing() -> None:
-    scp = Reporting(3)
-    scp.information[1] = broken()
-    bed, _ = reporting(scp)
-    bed.pair.run()
-    assert scp.told == [(0, 0), (1, None), (2, 0)]
-    (failure,) = bed.failures
-    assert "(0028,0010)" in str(failure)
-
-
-def test_who_raises_when_told_costs_the_others_nothing() -> None:
-    scp = Reporting(3)
-    scp.on_told = raiser(BUG)
-    bed, _ = reporting(scp)
-    bed.pair.run()
-    assert scp.told == [(0, 0), (1, 0), (2, 0)]
-    assert bed.failures == [BUG, BUG, BUG]
-    assert bed.pair.requestor.association.established
-
-
-def test_who_aborts_when_told_has_the_others_told_none() -> None:
-    scp = Reporting(3)
-    scp.on_told = lambda index: raiser(AbortAssociation())() if not index else None
-    bed, _ = reporting(scp)
-    bed.pair.run()
-    assert scp.told == [(0, 0), (1, None), (2, None)]
-    assert [type(end) for end in scp.ends] == [Aborted]
-
-
-def test_notifications_may_be_a_generator_that_raises() -> None:
-    scp = Reporting()
-
-    def some() -> Iterator[Notification]:
-        yield scp.notification(0)
-        raise BUG
-
-    scp.outcome = lambda message: Reply(notifications=some())
-    bed, _ = reporting(scp)
-    bed.pair.run()
-    assert scp.told == [(0, 0)]
-    assert bed.failures == [BUG]
-    assert bed.pair.requestor.association.established
-
-
-def test_a_notification_that_no_context_can_carry_is_told_none() -> None:
-    scp = Reporting(1, MPPS)  # on the context of storage commitment, and MPPS was not accepted
-    bed, _ = reporting(scp, [COMMITMENT])
-    bed.pair.run()
-    assert scp.told == [(0, None)]
-    assert not bed.failures
-
-
-def test_a_notification_of_another_class_goes_on_that_ones_context() -> None:
-    scp = Reporting(1, MPPS)
-    bed, scu = reporting(scp)
-    bed.pair.run()
-    assert scp.told == [(0, 0)]
-    assert scu.messages[0].context.abstract_syntax == MPPS
-
-
-def test_a_notification_about_what_a_meta_class_stands_for_goes_on_its_context() -> None:
-    scp = Reporting(1, PRINTER)
-    bed, scu = reporting(scp, uid=PRINT)
-    bed.pair.run()
-    assert scp.told == [(0, 0)]
-    assert scu.messages[0].context.abstract_syntax == PRINT
-
-
-@pytest.mark.parametrize("event", [True, False])
-def test_events_of_procedure_steps_go_on_their_own_context_if_there_is_one(event: bool) -> None:
-    scp = Reporting(1, UPS_PUSH)
-    bed, scu = reporting(scp, [UPS_WATCH, UPS_EVENT] if event else [UPS_WATCH], UPS_WATCH)
-    bed.pair.run()
-    assert scp.told == [(0, 0)]
-    assert scu.messages[0].context.abstract_syntax == (UPS_EVENT if event else UPS_WATCH)
-
-
-def test_an_scu_cannot_notify_in_turn() -> None:
-    scu = Reporting(1)
-    bed = Bed(None, scu).associate()
-    request = NEventReportRQ(COMMITMENT, 1, "1.2.3", 1)
-    assert bed.ask("n_event_report", request).status == 0
-    assert scu.told == [(0, None)]
-    assert not bed.failures
-
-
-def test_a_response_that_never_left_has_no_notifications_either() -> None:
-    scp = Reporting(2)
-    bed, scu = reporting(scp)
-    pair = bed.pair
-    reply = scp.outcome
-
-    def ended(message: Message) -> Any:
-        pair.acceptor.association.send_abort(pair.now)
-        return reply(message)
-
-    scp.outcome = ended
-    pair.run()
-    assert scp.told == [(0, None), (1, None)]
-    assert not scu.asked
-
-
-# Who the user is ---------------------------------------------------------------------------------
-
-
-def identified(
-    scp: SCP, identity: UserIdentityRQ | None, window: Window = SYNCHRONOUS, **keywords: Any
-) -> Pair:
-    pair = Pair(scp)
-    request = build_request(
-        CONTEXTS,
-        called_ae_title="SCP",
-        calling_ae_title="SCU",
-        maximum_length=16384,
-        user_identity=identity,
-        window=window,
-        **keywords,
-    )
-    pair.requestor.association.send_associate_request(request, 0.0)
-    pair.run()
-    return pair
-
-
-USER = UserIdentityRQ(2, b"user", b"secret", True)
-
-
-def test_who_does_not_say_who_the_user_is_is_not_asked_about() -> None:
-    scp = SCP()
-    assert identified(scp, None).requestor.association.established
-    assert not scp.asked
-
-
-@pytest.mark.parametrize("asked", [False, True])
-@pytest.mark.parametrize("answer", [True, UserIdentityAC(b"ticket")])
-def test_a_user_that_is_known_is_accepted_and_the_response_sent_to_who_asked(
-    answer: object, asked: bool
-) -> None:
-    scp = SCP()
-    seen: list[UserIdentityRQ] = []
-
-    def identify(identity: UserIdentityRQ) -> object:
-        seen.append(identity)
-        return answer
-
-    scp.identify = identify
-    identity = UserIdentityRQ(2, b"user", b"secret", asked)
-    pair = identified(scp, identity)
-    assert seen == [identity]
-    acceptance = pair.requestor.association.answer
-    assert acceptance is not None
-    expected = answer if asked and answer is not True else None
-    assert acceptance.user_information.user_identity_response == expected
-
-
-@pytest.mark.parametrize(
-    ("answer", "codes"),
-    [
-        (False, (1, 1, 1)),
-        (None, (1, 1, 1)),
-        (Reject(2, 3, 2), (2, 3, 2)),
-        ("yes", (2, 1, 1)),
-    ],
-)
-def test_a_user_that_is_not_known_is_rejected(answer: object, codes: tuple[int, ...]) -> None:
-    scp = SCP()
-    scp.identify = lambda identity: answer
-    event = identified(scp, USER).requestor.end
-    assert isinstance(event, Rejected)
-    assert (event.result, event.source, event.reason) == codes
-
-
-def test_who_fails_to_find_out_rejects_for_now() -> None:
-    scp = SCP()
-    scp.identify = raiser(BUG)
-    pair = identified(scp, USER)
-    event = pair.requestor.end
-    assert isinstance(event, Rejected)
-    assert (event.result, event.source, event.reason) == (2, 1, 1)
-    assert pair.acceptor.failures == [BUG]
-
-
-def test_who_finds_out_may_abort() -> None:
-    scp = SCP()
-    scp.identify = raiser(AbortAssociation())
-    assert isinstance(identified(scp, USER).requestor.end, Aborted)
-
-
-# What is accepted --------------------------------------------------------------------------------
-
-
-def test_a_window_is_agreed_on_if_it_was_proposed_and_never_wider() -> None:
-    scp = SCP()
-    for proposed, mine, agreed in (
-        (Window(4, 4), None, Window(4, 1)),
-        (Window(20, 1), None, Window(8, 1)),
-        (Window(0, 0), None, Window(8, 1)),
-        (Window(4, 4), Window(2, 3), Window(3, 2)),
-        (Window(4, 4), SYNCHRONOUS, SYNCHRONOUS),
-        (SYNCHRONOUS, Window(8, 8), SYNCHRONOUS),
-    ):
-        scp.accept = Accept(window=mine)
-        pair = identified(scp, None, proposed)
-        assert pair.requestor.association.window == agreed
-        other = pair.acceptor.association.window
-        assert (other.performed, other.invoked) == (agreed.invoked, agreed.performed)
-
-
-@pytest.mark.parametrize("granted", [None, {CT: (True, True)}, {CT: (False, True)}, {}])
-def test_roles_are_all_that_were_offered_unless_the_handler_says_less(
-    granted: dict[str, tuple[bool, bool]] | None,
-) -> None:
-    scp = SCP()
-    scp.accept = Accept(roles=granted)
-    pair = identified(scp, None, roles={CT: (True, True)})
-    contexts = pair.requestor.association.contexts.values()
-    context = next(context for context in contexts if context.abstract_syntax == CT)
-    expected = {CT: (True, True)} if granted is None else granted
-    assert (context.scu, context.scp) == expected.get(CT, (True, False))
-
-
-def test_extended_negotiations_answer_only_what_was_asked() -> None:
-    scp = SCP()
-    answers = [
-        SOPClassExtendedNegotiation(STUDY_ROOT_FIND, b"\1"),
-        SOPClassExtendedNegotiation(STUDY_ROOT_GET, b"\1"),
-    ]
-    scp.accept = Accept(extended_negotiations=answers)
-    pair = identified(
-        scp, None, extended_negotiations=[SOPClassExtendedNegotiation(STUDY_ROOT_FIND, b"\1\1")]
-    )
-    answer = pair.requestor.association.answer
-    assert answer is not None
-    assert answer.user_information.extended_negotiations == (answers[0],)
 
 
 def test_every_request_has_a_method() -> None:
