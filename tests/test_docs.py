@@ -104,7 +104,9 @@ def test_code_runs_as_it_stands(block: str) -> None:
     assert run.stdout
 
 
-@pytest.mark.parametrize("page", ["transports.md", "scp.md", "scu.md", "time-limits.md"])
+@pytest.mark.parametrize(
+    "page", ["transports.md", "scp.md", "scu.md", "services.md", "query.md", "time-limits.md"]
+)
 def test_how_tos_show_code(page: str) -> None:
     assert blocks(page)
 

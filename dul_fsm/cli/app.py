@@ -227,6 +227,23 @@ def _listen(
             callback=checked(check_workers),
         ),
     ] = 1,
+    query: Annotated[
+        bool | None,
+        typer.Option(
+            "--query/--no-query",
+            help="Answer C-FIND, C-GET and C-MOVE of what is stored.  [default: --query]",
+            show_default=False,
+        ),
+    ] = None,
+    destination: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--destination",
+            metavar="AE=HOST:PORT",
+            help="Where C-MOVE may send; may be repeated. AE=tls://HOST:PORT over TLS.",
+            show_default=False,
+        ),
+    ] = None,
     artim: Annotated[
         float,
         typer.Option(
@@ -252,7 +269,7 @@ def _listen(
     tls_profile: TLSProfile = Profile.b12,
     verbose: Verbose = False,
 ) -> None:
-    """Receive DICOM files (C-STORE), and answer C-ECHO.
+    """Receive DICOM files (C-STORE), and give them back (C-FIND, C-GET, C-MOVE).
 
     Prints "listening on HOST:PORT" when it is ready. Ctrl-C (SIGINT) and SIGTERM end it within
     seconds and with status 0: what is open is aborted, and no part of a file is left behind.
@@ -262,12 +279,24 @@ def _listen(
     dul-fsm listen --host 0.0.0.0 --port 104 -aet ARCHIVE --require-called-aet
     dul-fsm listen --port 0 --discard
     dul-fsm listen --output study --workers 4
+    dul-fsm listen --output study --destination VIEWER=127.0.0.1:11113
     dul-fsm listen --port 2762 --tls --cert me.pem --key me.key --ca ca.pem
     """
     if discard and output is not None:
         raise typer.BadParameter("--output and --discard exclude each other")
     if tls and cert is None:
         raise typer.BadParameter("--tls needs --cert: what shall clients be shown?")
+    query = not discard if query is None else query
+    if discard and query:
+        raise typer.BadParameter("--discard keeps nothing that --query could find")
+    from dul_fsm.cli.destinations import check
+
+    try:
+        check(destination or (), tls)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if destination and not query:
+        raise typer.BadParameter("--destination goes with --query")
     from dul_fsm.cli.listen import listen
     from dul_fsm.timers import TimeLimits
 
@@ -281,6 +310,8 @@ def _listen(
             maximum_length=max_pdu,
             max_associations=max_associations,
             workers=workers,
+            query=query,
+            destinations=destination or (),
             time_limits=TimeLimits(artim=artim, idle=idle),
             tls=tls_options(tls, cert, key, ca, tls_profile),
             verbose=verbose,

@@ -1,15 +1,16 @@
-"""`dul-fsm listen`: answer C-ECHO, and receive what is sent by C-STORE."""
+"""`dul-fsm listen`: answer C-ECHO, receive what is sent by C-STORE, and give it back."""
 
 from __future__ import annotations
 
 import errno
 import signal
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Event
 
+from dul_fsm.cli.destinations import connect_to
 from dul_fsm.cli.explain import fail, printable, with_names
 from dul_fsm.cli.log import Log
 from dul_fsm.cli.options import DEFAULT_PORT
@@ -27,6 +28,7 @@ from dul_fsm.scp.storage import (
     Stored,
 )
 from dul_fsm.scp.workers import supervise
+from dul_fsm.services.handler import Destination
 from dul_fsm.timers import TimeLimits
 from dul_fsm.transports import TCP
 
@@ -41,11 +43,16 @@ def listen(
     maximum_length: int,
     max_associations: int,
     workers: int,
+    query: bool,
+    destinations: Sequence[str],
     time_limits: TimeLimits,
     tls: TLSOptions | None,
     verbose: bool,
 ) -> int:
-    """Serve until a signal comes; the exit status. Without `output` what comes is discarded."""
+    """Serve until a signal comes; the exit status. Without `output` what comes is discarded.
+
+    `query`: whether what is stored can be found and retrieved, moved to `destinations` too.
+    """
     folder: StudyFolder | None = None
     if output is not None:
         try:
@@ -58,9 +65,13 @@ def listen(
             fail(f"cannot store into {output}: {with_names(str(error))}")
             return 1
 
+    named = ", ".join(one.partition("=")[0] for one in destinations)
+
     def announce(address: str) -> None:
         print(f"listening on {address}")
         print("discarding what is received" if output is None else f"storing into {output}")
+        if query:
+            print("answering queries" + (f", moving to {named}" if named else ""))
         if workers > 1:
             print(f"{workers} workers")
         if tls is not None and tls.ca is None:
@@ -70,9 +81,6 @@ def listen(
     def work(port: int, started: Callable[[str], object]) -> int:
         """Serve in this process, until a signal comes."""
         with Log() as log:
-
-            def make_handler() -> DiscardHandler:
-                return DiscardHandler(tell) if folder is None else StorageHandler(folder, tell)
 
             def tell(event: StorageEvent) -> None:
                 log.line(printable(in_words(event)))
@@ -85,6 +93,7 @@ def listen(
 
             try:
                 where = endpoint(host, port, tls, failed, reuse_port=workers > 1)
+                make_handler = _handlers(folder, tell, query, connect_to(destinations, tls))
             except (OSError, ValueError) as error:
                 fail(f"TLS: {with_names(str(error))}")
                 return 1
@@ -126,6 +135,26 @@ def listen(
         )
 
 
+def _handlers(
+    folder: StudyFolder | None,
+    tell: Callable[[StorageEvent], None],
+    query: bool,
+    destinations: Mapping[str, Destination],
+) -> Callable[[], DiscardHandler]:
+    """What makes a handler for each connection."""
+    if folder is None:
+        return lambda: DiscardHandler(tell)
+    if not query:
+        return lambda: StorageHandler(folder, tell)
+    from dul_fsm.scp.archive import ArchiveHandler
+    from dul_fsm.scp.folder_index import FolderIndex
+
+    index = FolderIndex(folder.root)
+    # What is there from before need not wait for the first query.
+    threading.Thread(target=index.refresh, name="dul-fsm index", daemon=True).start()
+    return lambda: ArchiveHandler(folder, index, destinations=destinations, tell=tell)
+
+
 def _free(host: str, port: int) -> str:
     """An address that nobody listens on: who shares a port does not notice a stranger there."""
     listener = TCP(host, port).listen()
@@ -155,7 +184,7 @@ def _signals() -> Iterator[Callable[[], None]]:
 
         def sleep() -> None:
             with suppress(KeyboardInterrupt):
-                Event().wait()
+                threading.Event().wait()
 
         yield sleep
         return

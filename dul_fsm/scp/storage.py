@@ -109,7 +109,7 @@ class DiscardHandler(Handler):
 
     def open_sink(self, message: Message) -> Sink:
         """See `Handler.open_sink`."""
-        return _Nowhere()
+        return _Nowhere() if isinstance(message.command, CStoreRQ) else super().open_sink(message)
 
     def c_store_requested(self, message: Message) -> int:
         """See `Handler.c_store_requested`."""
@@ -209,6 +209,10 @@ class StorageHandler(DiscardHandler):
             return self._without_data_set(message)
         path = sink.commit()
         self._told_stored(message, sink.file.data_set_length, path)
+        return self.kept(path)
+
+    def kept(self, path: Path) -> int:
+        """A file has its name; the status to answer, no failure: for those who do more with it."""
         return status.SUCCESS
 
 

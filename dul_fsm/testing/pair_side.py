@@ -234,7 +234,9 @@ class Side:
         return moved
 
     def _receive(self, split: int | None) -> bool:
-        if not self._open or not self.reads or self._deferred:
+        # While a request waits for its turn nothing more is read, unless an operation needs it.
+        held = self._deferred and not (self._paused is not None and self._until is not None)
+        if not self._open or not self.reads or held:
             return False
         now = self._pair.now
         if self.incoming:

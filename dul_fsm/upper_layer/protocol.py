@@ -137,23 +137,20 @@ class ProtocolMachine:
             self._watch_writing()
         self._outbox.put(pdu)
 
-    def _send_encoded(self, pdu_type: PDUType) -> None:
+    def _send_encoded(self) -> None:
         if not self._outbox.length:
             self._watch_writing()
-        self._outbox.put_encoded(pdu_type, self._encoded)
+        self._outbox.put_encoded(PDUType(self._encoded[0]), self._encoded)
         self._encoded = b""
-
-    def _send_request(self) -> None:
-        self._send_encoded(PDUType.A_ASSOCIATE_RQ)
 
     def _send_accept(self) -> None:
         answer = cast(AAssociateAC, self._pdu)
         self._receiver.learn_contexts(cast(AAssociateRQ, self._request), answer)
-        self._send_encoded(PDUType.A_ASSOCIATE_AC)
+        self._send_encoded()
 
     def _send_reject(self) -> None:
         if isinstance(self._pdu, AAssociateRJ):
-            self._send_encoded(PDUType.A_ASSOCIATE_RJ)
+            self._send_encoded()
         else:
             # AE-6: the provider itself rejects (PS3.8 §9.3.4, Table 9-21).
             self._send(_VERSION_NOT_SUPPORTED)
@@ -224,7 +221,7 @@ _PERFORM: dict[Effect, Callable[[ProtocolMachine], None]] = {
     Effect.START_ARTIM: ProtocolMachine._start_artim,
     Effect.RESTART_ARTIM: ProtocolMachine._start_artim,
     Effect.STOP_ARTIM: lambda m: m._deadlines.stop_artim(),
-    Effect.SEND_A_ASSOCIATE_RQ: ProtocolMachine._send_request,
+    Effect.SEND_A_ASSOCIATE_RQ: ProtocolMachine._send_encoded,
     Effect.SEND_A_ASSOCIATE_AC: ProtocolMachine._send_accept,
     Effect.SEND_A_ASSOCIATE_RJ: ProtocolMachine._send_reject,
     Effect.SEND_P_DATA_TF: ProtocolMachine._send_p_data,

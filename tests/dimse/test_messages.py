@@ -67,6 +67,18 @@ def unrecognized(*, message_id: int | None = 9, has_data_set: bool = False) -> b
 # Assembling --------------------------------------------------------------------------------------
 
 
+def test_a_fragment_is_handed_on_as_a_view_whatever_the_pdv_holds() -> None:
+    view = memoryview(DATA)
+    for fragment in (DATA, view):
+        assembler = MessageAssembler()
+        assembler.feed(PDV(3, True, True, encode_command(STORE)))
+        data, _ = assembler.feed(PDV(3, False, True, fragment))
+        assert isinstance(data, DataReceived)
+        assert isinstance(data.fragment, memoryview)
+        assert data.fragment == DATA
+        assert fragment is DATA or data.fragment is view
+
+
 @pytest.mark.parametrize("command", EXAMPLES, ids=label)
 def test_each_of_the_23_messages_is_received(command: Command) -> None:
     assembler = MessageAssembler()

@@ -149,4 +149,6 @@ def test_clearing_gives_the_memory_back() -> None:
     put(inbox, bytes(2**19))
     assert inbox.capacity > FIRST_CAPACITY
     inbox.clear()
-    assert (len(inbox), inbox.capacity) == (0, FIRST_CAPACITY)
+    assert (inbox.start, inbox.end, inbox.capacity) == (0, 0, FIRST_CAPACITY)
+    put(inbox, pattern(100))
+    assert content(inbox) == bytes(inbox.buffer[:100]) == pattern(100)

@@ -198,8 +198,9 @@ def test_the_longest_fragment_follows_from_what_the_peer_receives(
     assert upper.maximum_fragment == fragment
     upper.p_data_request(1, 0, bytes(fragment), bench.now)
     assert len(bench.leave()) == fragment + 12
-    with pytest.raises(ValueError, match=f"longer than the {fragment} that the peer receives"):
-        upper.p_data_request(1, 0, bytes(fragment + 1), bench.now)
+    for control in range(4):
+        with pytest.raises(ValueError, match=f"longer than the {fragment} that the peer receives"):
+            upper.p_data_request(1, control, bytes(fragment + 1), bench.now)
     assert upper.bytes_to_send == 0
 
 
