@@ -220,7 +220,7 @@ def test_a_lost_transport_is_told_on_both_sides_in_every_state(name: str) -> Non
 
 @pytest.mark.parametrize("name", STATES)
 def test_an_abort_by_the_peers_provider_is_told_in_every_state(name: str) -> None:
-    pair, side = in_state(name)
+    _, side = in_state(name)
     inject(side, AAbort(2, 6))
     side.step()
     side.step()
