@@ -29,7 +29,10 @@ _NO_NAGLE = {"TCP_NODELAY": "1"}
 _PATH = os.pathsep.join(
     folder for folder in os.get_exec_path() if Path(folder) != Path(sys.executable).parent
 )
-_TOOLS = {tool: shutil.which(tool, path=_PATH) for tool in ("storescu", "storescp", "echoscu")}
+_TOOLS = {
+    tool: shutil.which(tool, path=_PATH)
+    for tool in ("storescu", "storescp", "echoscu", "findscu", "wlmscpfs")
+}
 _OURS = (sys.executable, "-m", "dul_fsm")
 _PYNETDICOM = (sys.executable, "-m", "pynetdicom")
 _PEERS = (sys.executable, str(Path(__file__).with_name("peers.py")))
@@ -115,6 +118,22 @@ def peer(*arguments: object) -> Command:
 def echoscu(port: int, count: int) -> Command:
     """DCMTK's C-ECHO SCU."""
     return Command((_tool("echoscu"), "--repeat", str(count), HOST, str(port)), _NO_NAGLE)
+
+
+def findscu(port: int, cancel: int = 0) -> Command:
+    """DCMTK's C-FIND SCU, for the worklist of `peers.py`; `cancel` after so many matches."""
+    from benchmarks.peers import KEYS, STEP_KEYS
+
+    steps = (f"ScheduledProcedureStepSequence[0].{keyword}" for keyword in STEP_KEYS)
+    keys = [part for key in (*KEYS, *steps) for part in ("-k", key)]
+    options = ("--cancel", str(cancel)) if cancel else ()
+    return Command((_tool("findscu"), "-q", "-W", *options, *keys, HOST, str(port)), _NO_NAGLE)
+
+
+def wlmscpfs(port: int, folder: Path) -> Command:
+    """DCMTK's worklist SCP, in one process; the items are below `folder`, by AE title."""
+    arguments = (_tool("wlmscpfs"), "--single-process", "-dfp", str(folder), str(port))
+    return Command(arguments, _NO_NAGLE)
 
 
 def missing(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What is sent: CT images as a scanner makes them, from pydicom's CT_small.dcm.
+"""What is sent: CT images as a scanner makes them, from pydicom's CT_small.dcm; and a worklist.
 
 Its 128 x 128 pixels are laid side by side to 512 x 512 of 16 bits, 512 KiB; a large object is a
 number of such frames. Compression would tell the difference; nothing here compresses.
@@ -36,6 +36,44 @@ def make_series(folder: Path, count: int) -> DataSets:
 def make_object(folder: Path, size: int) -> DataSets:
     """One object of about `size` bytes; less than a frame makes a smaller image."""
     return _made(folder, [size / FRAME])
+
+
+def make_worklist(folder: Path, count: int) -> None:
+    """Worklist items as DCMTK's wlmscpfs wants them, a file each, and its lock file."""
+    from pydicom import Dataset
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import UID, ExplicitVRLittleEndian
+
+    step = Dataset()
+    step.Modality, step.ScheduledStationAETitle = "CT", "CT-SCANNER"
+    step.ScheduledProcedureStepStartDate = "20240301"
+    step.ScheduledProcedureStepStartTime = "083000"
+    step.ScheduledPerformingPhysicianName = "CURIE^MARIE"
+    step.ScheduledProcedureStepDescription = "CT OF THE HEAD"
+    step.ScheduledProcedureStepID = "SPS"
+    item = Dataset()
+    item.SpecificCharacterSet = "ISO_IR 100"
+    item.ReferringPhysicianName = "NOETHER^EMMY"
+    item.PatientName, item.PatientID = "LOVELACE^ADA", "LOV-1"
+    item.PatientBirthDate, item.PatientSex = "18151210", "F"
+    item.StudyInstanceUID = "1.2.826.0.1.3680043.8.498.1"
+    item.RequestedProcedureDescription = "HEAD"
+    item.RequestedProcedureID, item.RequestedProcedurePriority = "RP", "ROUTINE"
+    item.ScheduledProcedureStepSequence = [step]
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    # DCMTK's own files name a private SOP Class, too; nobody looks at it.
+    meta.MediaStorageSOPClassUID = UID("1.2.276.0.7230010.3.1.0.1")
+    meta.MediaStorageSOPInstanceUID = item.StudyInstanceUID
+    folder.mkdir(parents=True)
+    (folder / "lockfile").touch()
+    item.AccessionNumber = "A-000000"
+    path = folder / "000000.wl"
+    FileDataset(path, item, file_meta=meta, preamble=bytes(128)).save_as(path)
+    first = path.read_bytes()
+    for number in range(1, count):
+        other = first.replace(b"A-000000", f"A-{number:06}".encode())
+        (folder / f"{number:06}.wl").write_bytes(other)
 
 
 def require_space(folder: Path, size: int) -> bool:

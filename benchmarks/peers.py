@@ -7,6 +7,9 @@
     hold PORT N                    N associations that do nothing, until SIGTERM
     serve-aio PORT                 an asyncio SCP that discards
     negotiate KIND N               N times 30 contexts; prints seconds by clock and processor each
+    worklist KIND PORT FOLDER      an SCP of the worklist whose items are in FOLDER
+    find KIND PORT N               a C-FIND of a worklist of N items
+    find-first KIND PORT           the same, cancelled after the first match
 
 Nothing is imported that the program of that name does not need: their memory is measured.
 """
@@ -18,7 +21,9 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 HOST = "127.0.0.1"
 OVERHEAD = 12
@@ -196,6 +201,124 @@ def _pynetdicom_decodes(request: bytes) -> Callable[[], None]:
     return once
 
 
+# Worklists ---------------------------------------------------------------------------------------
+
+KEYS = ("AccessionNumber", "PatientName", "PatientID", "StudyInstanceUID", "RequestedProcedureID")
+STEP_KEYS = ("Modality", "ScheduledProcedureStepStartDate", "ScheduledProcedureStepID")
+WORKLIST_FIND = "1.2.840.10008.5.1.4.31"
+
+
+def worklist(kind: str, port: str, folder: str) -> None:
+    """Find what is scheduled. All items are read before."""
+    from pydicom import dcmread
+
+    names = sorted(name for name in os.listdir(folder) if name.endswith(".wl"))
+    items = [dcmread(os.path.join(folder, name)) for name in names]
+    if kind == "dul_fsm":
+        from dul_fsm import serve
+        from dul_fsm.query import Worklist
+        from dul_fsm.scp.worklist import WorklistHandler
+
+        scheduled = Worklist()
+        for item in items:
+            scheduled.add(item)
+        serve(lambda: WorklistHandler(scheduled), port=int(port)).wait()
+    else:
+        _pynetdicom_worklist(int(port), items)
+
+
+def _pynetdicom_worklist(port: int, items: list[Any]) -> None:
+    from pydicom import Dataset
+    from pynetdicom import AE, evt
+
+    def answers(event: Any) -> Iterator[tuple[int, Any]]:
+        # It leaves the matching to its user; of universal keys alone there is nothing to match.
+        (asked,) = event.identifier.ScheduledProcedureStepSequence
+        for item in items:
+            if event.is_cancelled:
+                yield 0xFE00, None
+                return
+            answer, step = Dataset(), Dataset()
+            for key in event.identifier:
+                if key.VR != "SQ":
+                    answer.add(item[key.tag])
+            for key in asked:
+                step.add(item.ScheduledProcedureStepSequence[0][key.tag])
+            answer.ScheduledProcedureStepSequence = [step]
+            yield 0xFF00, answer
+
+    ae = AE()
+    ae.add_supported_context(WORKLIST_FIND)
+    ae.start_server((HOST, port), evt_handlers=[(evt.EVT_C_FIND, answers)])
+
+
+def _identifier() -> Any:
+    from pydicom import Dataset
+
+    step, identifier = Dataset(), Dataset()
+    for keyword in STEP_KEYS:
+        setattr(step, keyword, None)
+    for keyword in KEYS:
+        setattr(identifier, keyword, None)
+    identifier.ScheduledProcedureStepSequence = [step]
+    return identifier
+
+
+def find(kind: str, port: str, count: str) -> None:
+    """All matches, decoded."""
+    found = 0
+    with _matches(kind, int(port)) as matches:
+        for match in matches:
+            found += bool(match.AccessionNumber)
+    if found != int(count):
+        raise SystemExit(f"{found} matches, not {count}")
+
+
+def find_first(kind: str, port: str) -> None:
+    """One match; then a C-CANCEL, and what still comes."""
+    with _matches(kind, int(port)) as matches:
+        next(matches)
+        matches.close()
+
+
+@contextmanager
+def _matches(kind: str, port: int) -> Iterator[Generator[Any, None, None]]:
+    """An association, and in it the matches; closed early they cancel the query."""
+    if kind == "dul_fsm":
+        from dul_fsm import associate
+        from dul_fsm.query import MODALITY_WORKLIST
+        from dul_fsm.scu.query import find
+
+        identifier = _identifier()
+        with associate(HOST, port, contexts=[WORKLIST_FIND]) as association:
+            yield find(association, identifier, MODALITY_WORKLIST)
+        return
+
+    from pynetdicom import AE
+
+    ae, identifier = AE(), _identifier()
+    ae.add_requested_context(WORKLIST_FIND)
+    theirs = ae.associate(HOST, port)
+
+    def matches() -> Generator[Any, None, None]:
+        responses = theirs.send_c_find(identifier, WORKLIST_FIND, msg_id=1)
+        done = False
+        try:
+            for status, match in responses:
+                if status.get("Status", 0xFFFF) not in (0xFF00, 0xFF01):
+                    done = True
+                    return
+                yield match
+        finally:
+            if not done:
+                theirs.send_c_cancel(1, query_model=WORKLIST_FIND)
+                for _ in responses:
+                    pass
+
+    yield matches()
+    theirs.release()
+
+
 PROGRAMS: dict[str, Callable[..., None]] = {
     "receive": receive,
     "send": send,
@@ -204,6 +327,9 @@ PROGRAMS: dict[str, Callable[..., None]] = {
     "hold": hold,
     "serve-aio": serve_aio,
     "negotiate": negotiate,
+    "worklist": worklist,
+    "find": find,
+    "find-first": find_first,
 }
 
 if __name__ == "__main__":

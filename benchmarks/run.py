@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 
-from benchmarks import idle, others, secure, startup, stores, sweeps
+from benchmarks import idle, others, queries, secure, startup, stores, sweeps
 from benchmarks.bench import Bench
 from benchmarks.charts import Chart, draw
 from benchmarks.processes import BenchmarkError
@@ -40,6 +40,7 @@ WORKLOADS: dict[str, Callable[[Bench], list[Row]]] = {
     "12": stores.small_pdus,
     "13": secure.tls,
     "14": startup.startup,
+    "15": queries.matches,
 }
 """By the numbers of the table in README.md."""
 

@@ -141,9 +141,7 @@ class Association:
     @property
     def sending(self) -> bool:
         """Whether something is to leave: bytes, a message not wholly cut, a release after it."""
-        return (
-            self._upper.bytes_to_send > 0 or self._exchange.sending or self._release is not None
-        )
+        return self._upper.bytes_to_send > 0 or self._exchange.sending or self._release is not None
 
     @property
     def ended(self) -> bool:

@@ -5,8 +5,8 @@ Rules
     of even length: UIDs are padded with a NULL, texts with a space.
   * Strict in what is sent. In what is received: any order of elements and a wrong or missing
     group length are put up with, and so are padding that is not there, too much or of the other
-    kind. Elements of group 0000 that the message does not have, retired ones among them, are
-    ignored; what they hold is not looked at.
+    kind. Elements that the message does not have, retired ones and those of another group among
+    them, are ignored; what they hold is not looked at.
   * An element of length zero, or of nothing but padding, counts as left out.
   * Decoding raises `CommandSetError`, and nothing else, whatever came.
   * What was decoded can be encoded again; only AE titles and error comments that break the rules
@@ -250,9 +250,9 @@ def decode_command(data: bytes | memoryview) -> Command:
     """The command of a whole command set.
 
     Raises `UnrecognizedCommandError` if nothing but the Command Field is unknown, and otherwise
-    `CommandSetError`: an element that overruns the set, is in another group, is there twice or
-    has a length that its VR does not have; a mandatory one missing; a data set announced by a
-    message that has none, or the other way about.
+    `CommandSetError`: an element that overruns the set, is there twice or has a length that its VR
+    does not have; a mandatory one missing; a data set announced by a message that has none, or the
+    other way about.
     """
     elements = _split(bytes(data))
     command_field = _required_us(elements.get(_COMMAND_FIELD << 16), _COMMAND_FIELD)
@@ -292,13 +292,13 @@ def _split(data: bytes) -> dict[int, bytes]:
         if start > size:
             raise CommandSetError(f"{size - end} bytes are left where an element should start")
         tag, length = _unpack_header(data, end)
-        if tag & 0xFFFF:
-            raise CommandSetError(f"({tag & 0xFFFF:04X},{tag >> 16:04X}) in a command set")
         end = start + length
         if end > size:
             raise CommandSetError(
                 f"{_name(tag >> 16)} is {length} bytes long, {size - start} are left",
             )
+        if tag & 0xFFFF:
+            continue  # of another group: Orthanc 1.10 puts a failed list here, not in an identifier
         if tag in elements:
             raise CommandSetError(f"{_name(tag >> 16)} is there twice")
         elements[tag] = data[start:end]

@@ -278,7 +278,8 @@ class SCUAssociation(ServiceUser[Message, Iterator[Message]]):
 
     def _run(self, until: Callable[[], bool], invoked: Invoked | None = None) -> None:
         """Run the driver until then; raise what ended the association if that came first."""
-        driver, ran = self._driver, False
+        driver = self._driver
+        ran = driver.end is None and until()  # as it often is: nothing need be run
         while not ran:
             try:
                 driver.run(lambda: driver.end is not None or until())

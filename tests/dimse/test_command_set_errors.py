@@ -95,9 +95,19 @@ def test_no_element_may_be_there_twice(command: Command) -> None:
 
 @each_message
 @pytest.mark.parametrize("group", [0x0001, 0x0002, 0x0008, 0x0100, 0x7FE0, 0xFFFF])
-def test_no_element_may_be_of_another_group(command: Command, group: int) -> None:
-    data = encode_command(command) + struct.pack("<HHI", group, 0x0010, 0)
-    refused(data, rf"\({group:04X},0010\) in a command set")
+def test_elements_of_another_group_are_ignored_wherever_they_are(
+    command: Command, group: int
+) -> None:
+    data, stranger = encode_command(command), struct.pack("<HHI2s", group, 0x0010, 2, b"xy")
+    assert decode_command(data + stranger) == command
+    assert decode_command(data + stranger + stranger) == command  # nobody looks at them
+    assert decode_command(stranger + data) == command
+
+
+@each_message
+def test_an_element_of_another_group_does_not_overrun_the_set(command: Command) -> None:
+    data = encode_command(command) + struct.pack("<HHI", 0x0008, 0x0010, 2)
+    refused(data, "2 bytes long, 0 are left")
 
 
 @each_message

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import ssl
 import sys
 import threading
 from collections.abc import Iterator
@@ -85,6 +86,7 @@ class Archive:
         self.ae_title = str(options.ae_title)
         self.repeat = int(options.repeat)
         self.same_association = bool(options.report_here)
+        self.printer_event = bool(options.printer_event)
         self.folder = Path(options.folder)
         self.worklist = [dcmread(path) for path in sorted(self.folder.glob("*.wl"))]
         self.stored: dict[str, Dataset] = {
@@ -93,6 +95,7 @@ class Archive:
         }
         self.created: dict[str, Dataset] = {}
         self.transactions: dict[Any, Dataset] = {}
+        self.printing: set[Any] = set()
         self.destinations: dict[str, int] = {}
         for pair in options.destination:
             name, _, port = pair.partition("=")
@@ -222,6 +225,8 @@ class Archive:
             self.transactions[event.assoc] = event.action_information
         elif uid not in self.created:
             return NO_SUCH_INSTANCE, None
+        elif self.printer_event:
+            self.printing.add(event.assoc)
         return SUCCESS, None
 
     def sent(self, event: Event) -> None:
@@ -230,6 +235,22 @@ class Archive:
         if transaction is not None:
             # Here pynetdicom would wait for itself.
             threading.Thread(target=self._report, args=(event.assoc, transaction)).start()
+        if event.assoc in self.printing:
+            self.printing.remove(event.assoc)
+            threading.Thread(target=self._warn, args=(event.assoc,)).start()
+
+    def _warn(self, association: Any) -> None:
+        """The printer has little paper left: an event of the Printer SOP Class (PS3.4 §H.4.6)."""
+        status_info = Dataset()
+        status_info.PrinterStatusInfo = "SUPPLY LOW"
+        status, _ = association.send_n_event_report(
+            status_info,
+            2,
+            classes.Printer,
+            classes.PrinterInstance,
+            meta_uid=classes.BasicGrayscalePrintManagementMeta,
+        )
+        tell(operation="N-EVENT-REPORT", status=status.get("Status"))
 
     def _report(self, asking: Any, transaction: Dataset) -> None:
         """The outcome of a storage commitment, as an N-EVENT-REPORT (PS3.4 §J.3.3)."""
@@ -297,6 +318,14 @@ def _only(keys: Dataset, there: Dataset) -> Dataset:
     return answer
 
 
+def server_context(ca: str, cert: str) -> ssl.SSLContext:
+    """Shows a certificate, and wants to see one."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(cert)
+    return context
+
+
 def main() -> None:
     """Serve until a signal ends the process."""
     parser = argparse.ArgumentParser()
@@ -310,6 +339,17 @@ def main() -> None:
         action="store_true",
         help="N-EVENT-REPORT on the association of the N-ACTION, not on a new one",
     )
+    parser.add_argument(
+        "--printer-event",
+        action="store_true",
+        help="after the N-ACTION of a film session, an N-EVENT-REPORT of the printer",
+    )
+    parser.add_argument("--tls", nargs=2, metavar=("CA", "CERT"), help="over TLS; PEM files")
+    parser.add_argument(
+        "--window",
+        action="store_true",
+        help="answer who proposes an asynchronous operations window: one at a time",
+    )
     options = parser.parse_args()
     archive = Archive(options)
     ae = AE(options.ae_title)
@@ -319,10 +359,14 @@ def main() -> None:
         )
     for uid in OTHERS:
         ae.add_supported_context(uid)
+    # Without that handler there is no answer at all; what it returns is not looked at.
+    window = [(evt.EVT_ASYNC_OPS, lambda event: (1, 1))] if options.window else []
     ae.start_server(
         (HOST, options.port),
         block=True,
+        ssl_context=server_context(*options.tls) if options.tls else None,
         evt_handlers=[
+            *window,
             (evt.EVT_C_STORE, archive.store),
             (evt.EVT_C_FIND, archive.find),
             (evt.EVT_C_GET, archive.get),

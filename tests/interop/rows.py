@@ -30,6 +30,7 @@ OPERATIONS = (
     "C-FIND",
     "C-GET",
     "C-MOVE",
+    "C-CANCEL",
     "N-CREATE",
     "N-SET",
     "N-GET",
@@ -56,9 +57,9 @@ MAKER = {program: maker for maker, programs in PROGRAMS.items() for program in p
 HEAD = f"""\
 # Interoperability
 
-DIMSE operations that were exercised with software of other people's. `dul_fsm` is the SCU, who
-invokes the operation, or the SCP, who performs it. A cell names the programs at the other end; an
-empty one is not tried.
+DIMSE operations that were exercised with software of other people's. `dul_fsm` is the SCU or the
+SCP of the service: the SCU invokes its operations, and the SCP performs them and sends the
+N-EVENT-REPORT. A cell names the programs at the other end; an empty one is not tried.
 
 <!-- Made by `{COMMAND}` from the tests in tests/interop, after they had
 passed; not to be edited by hand. -->

@@ -65,6 +65,8 @@ class Study:
 
     def _image(self, source: Path, number: int, instance: int) -> FileDataset:
         image = dcmread(source)
+        # DCMTK leaves it out when it sends, which is its right (PS3.10 §7.2).
+        image.pop("DataSetTrailingPadding", None)
         image.PatientID, image.PatientName = self.patient_id, self.patient_name
         image.StudyDate, image.AccessionNumber = self.date, self.accession_number
         image.StudyInstanceUID = self.uid

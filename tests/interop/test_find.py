@@ -133,6 +133,7 @@ def test_a_query_that_an_archive_refuses_has_its_status(archives: Archives) -> N
 
 
 @exercises("C-FIND", SCU, "pynetdicom")
+@exercises("C-CANCEL", SCU, "pynetdicom")
 def test_who_has_enough_cancels_and_the_association_goes_on(archives: Archives) -> None:
     archive = archives.pynetdicom("--repeat", 1000)
     with call(archive, STUDY_ROOT_FIND) as association:
@@ -142,6 +143,21 @@ def test_who_has_enough_cancels_and_the_association_goes_on(archives: Archives) 
         assert isinstance(responses, Generator)
         responses.close()
         assert archive.told("C-CANCEL")
+        assert association.c_echo().status == SUCCESS
+
+
+@exercises("C-FIND", SCU, "wlmscpfs")
+@exercises("C-CANCEL", SCU, "wlmscpfs")
+def test_who_has_enough_of_a_worklist_cancels(archives: Archives) -> None:
+    # It sleeps for a second before each item: else it would have sent all three.
+    archive = archives.wlmscpfs("--sleep-during", 1)
+    with call(archive, MODALITY_WORKLIST_FIND) as association:
+        keys = encode_data_set(query(AccessionNumber=""), EXPLICIT)
+        operation = association.begin(association.find_request(MODALITY_WORKLIST_FIND, keys))
+        assert next(operation).status in (PENDING, PENDING_UNSUPPORTED)
+        operation.cancel()
+        *pending, final = operation
+        assert (len(pending) < 2, final.status) == (True, CANCEL)
         assert association.c_echo().status == SUCCESS
 
 
@@ -280,6 +296,7 @@ def test_findscu_is_told_of_a_handler_that_failed_between_two_matches(
 
 
 @exercises("C-FIND", SCP, "findscu")
+@exercises("C-CANCEL", SCP, "findscu")
 def test_findscu_cancels_and_the_association_is_released(scp: StartSCP, dcmtk: DCMTKClient) -> None:
     ours = scp(Endless)
     answer = dcmtk.find(ours.port, "STUDY", "PatientName", options=("--cancel", 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -49,6 +50,24 @@ def test_a_page_is_a_table_of_programs_and_a_list_of_tests() -> None:
     assert versions_of(page) == {"DCMTK": "1.2.3", "Orthanc": "4.5"}
 
 
+@pytest.mark.parametrize("ours", [SCU, SCP])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_each_operation_is_tried_with_a_peer_in_both_roles(operation: str, ours: str) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    (row,) = re.findall(rf"^\| {operation} \| {ours} \|(.*)\|$", page, re.MULTILINE)
+    programs = {name.strip() for cell in row.split("|") for name in cell.split(",")}
+    assert programs & {name for names in PROGRAMS.values() for name in names}
+
+
+def test_there_are_eleven_operations_and_a_cancel() -> None:
+    from dul_fsm.dimse.commands import COMMANDS
+
+    names = {kind.name for kind in COMMANDS.values()}
+    requests = {name.removesuffix("-RQ") for name in names if name.endswith("-RQ")}
+    assert requests == set(OPERATIONS)
+    assert len(OPERATIONS) == 11 + 1
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -61,10 +80,3 @@ def test_a_page_is_a_table_of_programs_and_a_list_of_tests() -> None:
 def test_a_mark_names_what_there_is(arguments: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match=r"is none of|not a program of"):
         exercises(*arguments)
-
-
-def test_operations_are_those_of_the_standard() -> None:
-    from dul_fsm.dimse import commands
-
-    known = {name.upper() for name in dir(commands) if name.endswith("RQ")}
-    assert {f"{operation.replace('-', '')}RQ" for operation in OPERATIONS} <= known
