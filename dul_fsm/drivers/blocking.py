@@ -132,6 +132,12 @@ class BlockingDriver(SharedLoop):
 
         `follows`: whether it sends what is due, and minds the limits, while it waits.
         """
+        with self.lock:  # as it nearly always is
+            if until() or (by is not None and self._clock() >= by):
+                return False
+            if self._runner is None:
+                self._runner = threading.get_ident()
+                return True
         woken = threading.Semaphore(0)
         follower, leads = Follower(until, woken.release), False
         try:

@@ -24,10 +24,11 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     """Each test gives back its descriptors and ends its threads."""
-    before, threads = descriptors(), set(threading.enumerate())
+    before, threads = set(descriptors()), set(threading.enumerate())
     yield
     by = time.monotonic() + LEFT_PATIENCE
-    while set(threading.enumerate()) != threads and time.monotonic() < by:
+    while not set(threading.enumerate()) <= threads and time.monotonic() < by:
         threading.Event().wait(0.005)
-    assert set(threading.enumerate()) == threads
-    assert descriptors() == before
+    # Less may be left than before: transports that are broken on purpose end when they like.
+    assert set(threading.enumerate()) <= threads
+    assert set(descriptors()) <= before
