@@ -102,9 +102,9 @@ def _made(folder: Path, frames: list[int] | list[float]) -> DataSets:
         image.InstanceNumber = number
         if many > 1:
             image.NumberOfFrames = round(many)
-        length = round(many) * FRAME if many >= 1 else int(many * FRAME) & ~1
         if many < 1:
-            image.Rows, image.Columns = 1, length // 2
+            image.Rows = max(1, int(many * 512))  # of 512 pixels
+        length = round(many) * FRAME if many >= 1 else image.Rows * 1024
         path = folder / f"{number:04}.dcm"
         image.save_as(path)
         with path.open("ab") as file:

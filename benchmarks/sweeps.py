@@ -81,7 +81,7 @@ def by_associations(bench: Bench) -> list[Chart]:
         if missing(name):
             continue
         with bench.scp(name) as (process, port):
-            most = (100 if bench.quick else 10000) // (1 if name == OURS else 10)
+            most = (100 if bench.quick else 3000) // (1 if name == OURS else 10)
             for count in [n for n in (1, 10, 30, 100, 300, 1000, 3000, 10000) if n <= most]:
                 run = _associations(bench, peer("associate", name, port, count), process, port)
                 samples = bench.interleaved(f"chart associations at {count}", {name: run}, [])
