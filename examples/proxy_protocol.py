@@ -2,9 +2,9 @@
 
     serve(endpoint=ProxyProtocol(TCP("127.0.0.1", 11112)))    # HAProxy: server ... send-proxy-v2
 
-A wrapper around any other endpoint. Each connection begins with a header that names the real
-client; `peer` is that client, and bytes after the header pass untouched. Only a proxy may reach a
-port that is served like this: anybody else could name any client.
+A wrapper around any other endpoint, blocking or asyncio. Each connection begins with a header that
+names the real client; `peer` is that client, and bytes after the header pass untouched. Only a
+proxy may reach a port that is served like this: anybody else could name any client.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from dul_fsm import TCP, Handler, associate, serve
-from dul_fsm.transports.base import Connector, Transport
+from dul_fsm.transports.aio import AsyncTransport
+from dul_fsm.transports.aio.wrapping import AsyncWrappedListener, AsyncWrapper
+from dul_fsm.transports.base import Transport
 from dul_fsm.transports.wrapping import WrappedListener, Wrapper
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -28,39 +31,77 @@ MAXIMUM_LENGTH = 4096  # addresses, and whatever else a proxy has to say
 HEADER_TIMEOUT = 5.0  # seconds in which a proxy sends its first bytes
 
 
+class Header:
+    """What a proxy says first, as it arrives."""
+
+    def __init__(self) -> None:
+        self._head, self._wanted = bytearray(), HEADER.size
+
+    @property
+    def missing(self) -> int:
+        """Bytes to read, and not one more: what follows is not ours."""
+        return self._wanted - len(self._head)
+
+    def take(self, piece: bytes | bytearray) -> None:
+        if not piece:
+            raise ConnectionError("the proxy hung up before it said for whom it calls")
+        self._head += piece
+        if len(self._head) == HEADER.size:
+            self._wanted += length_of(self._head)
+
+    @property
+    def client(self) -> str:
+        """HOST:PORT of the client that is named; empty if none is."""
+        return named_in(self._head)
+
+
 class ProxiedTransport(Wrapper):
     """One connection from a proxy. The header is read when it is needed, not when it is accepted:
     a proxy that says nothing delays nobody else."""
 
     def __init__(self, lower: Transport) -> None:
         super().__init__(lower)
-        self._reading = threading.Lock()
-        self._head, self._wanted = bytearray(), HEADER.size
+        self._reading, self._header = threading.Lock(), Header()
 
     @property
     def peer(self) -> str:
         """The client, as the proxy names it; the proxy itself if it names nobody."""
         with suppress(OSError):
             self._read_header(HEADER_TIMEOUT)
-        return named_in(self._head) or super().peer
+        return self._header.client or super().peer
 
     def receive_into(self, view: memoryview, timeout: float | None) -> int:
         return self.lower.receive_into(view, self._read_header(timeout))
 
     def _read_header(self, timeout: float | None) -> float | None:
-        """Read what is missing of it, and no byte of what follows; the seconds that are left."""
         deadline = time.monotonic() + (timeout or 0.0)
         with self._reading:
-            while missing := self._wanted - len(self._head):
+            while missing := self._header.missing:
                 left = None if timeout is None else deadline - time.monotonic()
                 piece = bytearray(missing)
-                count = self.lower.receive_into(memoryview(piece), left)
-                if not count:
-                    raise ConnectionError("the proxy hung up before it said for whom it calls")
-                self._head += piece[:count]
-                if len(self._head) == HEADER.size:
-                    self._wanted += length_of(self._head)
+                self._header.take(piece[: self.lower.receive_into(memoryview(piece), left)])
         return None if timeout is None else deadline - time.monotonic()
+
+
+class AsyncProxiedTransport(AsyncWrapper):
+    """The same for asyncio; `peer` is the client once something was received from it."""
+
+    def __init__(self, lower: AsyncTransport) -> None:
+        super().__init__(lower)
+        self._header = Header()
+
+    @property
+    def peer(self) -> str:
+        return self._header.client or super().peer
+
+    async def receive_into(self, view: memoryview, timeout: float | None) -> int:
+        deadline = time.monotonic() + (timeout or 0.0)
+        left = timeout
+        while missing := self._header.missing:
+            piece = bytearray(missing)
+            self._header.take(piece[: await self.lower.receive_into(memoryview(piece), left)])
+            left = None if timeout is None else deadline - time.monotonic()
+        return await self.lower.receive_into(view, left)
 
 
 def length_of(head: bytearray) -> int:
@@ -98,12 +139,13 @@ def header_for(client: str) -> bytes:
 class ProxyProtocol:
     """An endpoint behind a proxy; who connects to it is one, and names itself or somebody else."""
 
-    lower: Connector
+    lower: Any
+    """A `Connector`, or an `AsyncConnector`; or both, as TCP is."""
     client: str = ""
     """HOST:PORT, or [HOST]:PORT, to name in place of ourselves."""
 
     def connect(self, timeout: float | None) -> Transport:
-        transport = self.lower.connect(timeout)
+        transport: Transport = self.lower.connect(timeout)
         header = header_for(self.client or getattr(transport, "local", ""))
         try:
             while header:  # the first bytes of a connection: nothing is in their way
@@ -115,6 +157,20 @@ class ProxyProtocol:
 
     def listen(self) -> WrappedListener:
         return WrappedListener(self.lower.listen(), ProxiedTransport)
+
+    async def connect_async(self, timeout: float | None) -> AsyncTransport:
+        transport: AsyncTransport = await self.lower.connect_async(timeout)
+        header = header_for(self.client or getattr(transport, "local", ""))
+        try:
+            while header:
+                header = header[await transport.send([header], timeout) :]
+        except BaseException:
+            transport.close()
+            raise
+        return transport
+
+    async def listen_async(self) -> AsyncWrappedListener:
+        return AsyncWrappedListener(await self.lower.listen_async(), AsyncProxiedTransport)
 
 
 if __name__ == "__main__":

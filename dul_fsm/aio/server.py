@@ -201,7 +201,11 @@ class Server:
         # A task that is cancelled before it began does not come to any `finally`.
         connection.task.add_done_callback(partial(self._gone, connection))
 
-    def _admit(self, connection: _Connection, request: AAssociateRQ) -> Reject | None:
+    def _admit(
+        self, connection: _Connection, handler: services.Handler, request: AAssociateRQ
+    ) -> Reject | None:
+        # A transport may know only now who calls: a proxy says it in the first bytes.
+        handler.peer = getattr(connection.transport, "peer", "")
         refused = refuse(
             request,
             called_ae_title=self._called_ae_title,
@@ -225,7 +229,7 @@ class Server:
                 association,
                 handler,
                 time.monotonic,
-                partial(self._admit, connection),
+                partial(self._admit, connection, handler),
                 self._report,
                 secure=is_secure(transport),
             )
