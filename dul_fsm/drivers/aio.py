@@ -57,7 +57,7 @@ class AsyncDriver(SharedLoop):
             performer,
             transport=transport,
             connect=connect,
-            dial=lambda connector: connector.connect_async,
+            dial=_dial,
             acquire=partial(_acquire, self._right),
             release=self._right.release,
             clock=clock,

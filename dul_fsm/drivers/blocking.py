@@ -132,23 +132,18 @@ class BlockingDriver(SharedLoop):
 
         `follows`: whether it sends what is due, and minds the limits, while it waits.
         """
-        with self.lock:  # as it nearly always is
-            if until() or (by is not None and self._clock() >= by):
-                return False
-            if self._runner is None:
-                self._runner = threading.get_ident()
-                return True
+        with self.lock:
+            leads = self._takes_the_lead(until, by)
+        if leads is not None:  # as it nearly always is
+            return leads
         woken = threading.Semaphore(0)
-        follower, leads = Follower(until, woken.release), False
+        follower = Follower(until, woken.release)
         try:
             while True:
                 with self.lock:
-                    if until() or (by is not None and self._clock() >= by):
-                        return False
-                    leads = self._runner is None
-                    if leads:
-                        self._runner = threading.get_ident()
-                        return True
+                    leads = self._takes_the_lead(until, by)
+                    if leads is not None:
+                        return leads
                     self._followers[follower] = None
                 if follows:
                     self._execute(self.pushing())
@@ -159,6 +154,16 @@ class BlockingDriver(SharedLoop):
                 self._followers.pop(follower, None)
                 if not leads:
                     self.wake_next()
+
+    def _takes_the_lead(self, until: Callable[[], bool], by: float | None) -> bool | None:
+        """Whether this thread runs the loop from now on, if nobody does; False if it need not,
+        None if it has to wait for who does. The lock is held."""
+        if until() or (by is not None and self._clock() >= by):
+            return False
+        if self._runner is not None:
+            return None
+        self._runner = threading.get_ident()
+        return True
 
     def _leave(self) -> None:
         with self.lock:

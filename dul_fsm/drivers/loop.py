@@ -140,9 +140,14 @@ class Loop:
 
         Associations that were opened for this one are closed: whoever runs it may wait for them.
         """
-        while (yield from self._send(by)) and self._clock() < by:
-            pass
+        yield from self.pushing(by)
         self._close_others()
+        return True
+
+    def pushing(self, by: float | None = None) -> Calls:
+        """Send what is due now, whoever runs the loop; not later than `by`."""
+        while (yield from self._send(by)) and (by is None or self._clock() < by):
+            pass
         return True
 
     def close(self) -> None:
@@ -228,13 +233,7 @@ class Loop:
     def performing(self, steps: Steps) -> Calls:
         """What is to be done at once: yield what the performer yields; a turn is to send."""
         while (yield from self._advance(steps)) is not _DONE:
-            yield from self._flush()
-        return True
-
-    def _flush(self) -> Calls:
-        by = self._by
-        while (yield from self._send(by)) and (by is None or self._clock() < by):
-            pass
+            yield from self.pushing(self._by)
         return True
 
     def _take_turns(self, by: float | None) -> Calls:

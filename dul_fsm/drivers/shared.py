@@ -42,12 +42,6 @@ class SharedLoop(Loop):
         self._reads_until: float | None = None  # when the leader's last read gives up
         self._call: Call | None = None  # what the leader has called last
 
-    def pushing(self, by: float | None = None) -> Calls:
-        """Send what is due now, whoever runs the loop; not later than `by`."""
-        while (yield from self._send(by)) and (by is None or self._clock() < by):
-            pass
-        return True
-
     # The leader ---------------------------------------------------------------------------------
 
     def tell_followers(self) -> None:
