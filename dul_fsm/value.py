@@ -78,6 +78,8 @@ def _repr(self: Any) -> str:
 
 
 def _eq(self: Any, other: object) -> object:
+    if self is other:  # as the presentation context of every request is
+        return True
     return _values(self) == _values(other) if type(other) is type(self) else NotImplemented
 
 

@@ -353,7 +353,8 @@ class Association:
                 release(self._now)
             else:
                 break
-        return upper.data_to_send(limit)
+        # All of it: to hold back what the last PDU is longer by would take one more write.
+        return upper.data_to_send(max(limit, upper.bytes_to_send))
 
     def _cut(self, limit: int) -> None:
         """Cut messages into fragments until about `limit` bytes wait to leave."""

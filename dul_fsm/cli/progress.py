@@ -39,7 +39,9 @@ class Progress:
     def tell(self, text: str) -> None:
         """Print a line, above the bar."""
         if self._bar is None:
-            print(text, flush=True)
+            # In one piece: `print` writes the end of a line by itself if the output is unbuffered.
+            sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
         else:
             # The text is a path and a peer's words: no markup, and no line of it is cut.
             self._bar.console.out(text, highlight=False)

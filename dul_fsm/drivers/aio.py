@@ -14,7 +14,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from dul_fsm.association import Association
@@ -51,15 +50,16 @@ class AsyncDriver(SharedLoop):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`transport` is open already (acceptor), or `connect` opens one, given seconds."""
-        self._right = asyncio.Lock()  # to send
+        right = _Right()
         super().__init__(
             association,
             performer,
             transport=transport,
             connect=connect,
             dial=_dial,
-            acquire=partial(_acquire, self._right),
-            release=self._right.release,
+            acquire=right.acquire,
+            acquire_now=right.acquire_now,
+            release=right.release,
             clock=clock,
         )
         self.torn = False
@@ -232,15 +232,36 @@ class _Matches:
             await aclose()
 
 
-async def _acquire(lock: asyncio.Lock, seconds: float | None) -> bool:
-    """Take a lock; False if that could not be done in time."""
-    if not lock.locked():
-        return await lock.acquire()
-    try:
-        async with asyncio.timeout(seconds):
-            return await lock.acquire()
-    except TimeoutError:
-        return False
+class _Right:
+    """The right to send, which one task has at a time: a lock that is free can be had at once.
+
+    Nobody waits long, and hardly ever more than one: an abort while the peer takes nothing.
+    """
+
+    def __init__(self) -> None:
+        self._had = False
+        self._returned = asyncio.Event()
+
+    def acquire_now(self) -> bool:
+        """Get it if nobody has it."""
+        had, self._had = self._had, True
+        return not had
+
+    async def acquire(self, seconds: float | None) -> bool:
+        """Wait for it; False if that took too long."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not self.acquire_now():
+                    self._returned.clear()
+                    await self._returned.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Give it to whoever comes first."""
+        self._had = False
+        self._returned.set()
 
 
 async def _told(woken: asyncio.Event, seconds: float | None) -> bool:

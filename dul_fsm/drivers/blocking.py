@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from dul_fsm.association import Association
@@ -56,6 +57,7 @@ class BlockingDriver(SharedLoop):
             connect=connect,
             dial=_dial,
             acquire=self._acquire_right,
+            acquire_now=partial(self._right.acquire, False),
             release=self._right.release,
             clock=clock,
         )

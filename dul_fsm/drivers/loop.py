@@ -85,14 +85,16 @@ class Loop:
         connect: Callable[[float | None], Any],
         dial: Callable[[Any], Callable[[float | None], Any]],
         acquire: Callable[[float | None], Any],
+        acquire_now: Callable[[], bool],
         release: Callable[[], object],
         clock: Callable[[], float],
     ) -> None:
         """`transport` is open already (acceptor), or `connect` opens one, given seconds.
 
         `dial` tells how to connect with a connector, for associations that are opened for this one.
-        `acquire` gets the right to send, or says False when the seconds are over; `release`
-        returns it. The loop and an abort from outside must not send at the same time.
+        `acquire` gets the right to send, or says False when the seconds are over; `acquire_now`
+        gets it if that takes no time at all; `release` returns it. The loop and an abort from
+        outside must not send at the same time.
         """
         self._association = association
         self._performer = performer
@@ -100,7 +102,7 @@ class Loop:
         self._connect = connect
         self._dial = dial
         self._acquire = acquire
-        self._acquire_at_last = partial(acquire, None)
+        self._acquire_now = acquire_now
         self._release = release
         self._clock = clock
         self._broken = ""  # why nothing can be sent any more
@@ -313,6 +315,7 @@ class Loop:
                 connect=self._dial(step.connector),
                 dial=self._dial,
                 acquire=lambda seconds: True,
+                acquire_now=lambda: True,
                 release=lambda: None,
                 clock=self._clock,
             )
@@ -346,12 +349,11 @@ class Loop:
         association, clock = self._association, self._clock
         if not association.sending:
             return False
-        acquire = self._acquire_at_last
-        if by is not None:
-            acquire = partial(self._acquire, max(0.0, by - clock()))
-        if not (yield acquire):
-            self.close()  # whoever sends is stuck with a peer that does not take it
-            return False
+        if not self._acquire_now():
+            seconds = None if by is None else max(0.0, by - clock())
+            if not (yield partial(self._acquire, seconds)):
+                self.close()  # whoever sends is stuck with a peer that does not take it
+                return False
         try:
             buffers = association.data_to_send()
             if not buffers or self._transport is None or self._broken:

@@ -66,7 +66,7 @@ class SharedLoop(Loop):
     def is_io(self, call: Call | None) -> bool:
         """Whether a call of the loop moves bytes, or waits to: it can be made again."""
         function = getattr(call, "func", call)
-        if function in (self._acquire, self._acquire_at_last):
+        if function == self._acquire:
             return True
         transport = self._transport
         return transport is not None and function in (transport.send, transport.receive_into)

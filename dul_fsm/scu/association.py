@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
+from typing import cast
 
 from dul_fsm.association import Aborted, Association, Message
 from dul_fsm.dimse import Priority
@@ -167,8 +168,8 @@ class SCUAssociation(ServiceUser[Message, Iterator[Message]]):
 
         Raises what ended the association if that came first. `operations`: one at least.
         """
-        self._run(lambda: any(operation.answered for operation in operations))
-        return next(operation for operation in operations if operation.answered)
+        self._run(lambda: _first_answered(operations) is not None)
+        return cast(BlockingOperation, _first_answered(operations))
 
     def _begin(self, invocation: Invocation) -> BlockingOperation:
         driver = self._driver
@@ -315,6 +316,7 @@ class BlockingOperation:
     def __init__(self, association: SCUAssociation, invoked: Invoked) -> None:
         self._association = association
         self._invoked = invoked
+        self._operation = invoked.operation
         self._final: Message | None = None
         self.done = False
         """Whether no response will come any more."""
@@ -340,8 +342,7 @@ class BlockingOperation:
         return self._take()
 
     def _take(self) -> Message:
-        association, invoked = self._association, self._invoked
-        operation = invoked.operation
+        association, invoked, operation = self._association, self._invoked, self._operation
         try:
             association._run(lambda: bool(operation.responses), invoked)
             response = operation.responses.popleft()
@@ -361,7 +362,7 @@ class BlockingOperation:
         Nothing is sent for a service without one, or after the final response.
         """
         with self._association._driver.lock:
-            self._association._cancel(self._invoked.operation)
+            self._association._cancel(self._operation)
         self._association._driver.push()
 
     def close(self) -> None:
@@ -374,3 +375,10 @@ class BlockingOperation:
         """Raise what the source of the data set raised, if it did."""
         if self._invoked.failure is not None:
             raise self._invoked.failure from None
+
+
+def _first_answered(operations: Sequence[BlockingOperation]) -> BlockingOperation | None:
+    for one in operations:  # asked at each turn of the loop, when most have no response yet
+        if (one._operation.responses or one.done) and one.answered:
+            return one
+    return None

@@ -98,6 +98,7 @@ class End:
             connect=connect or self._no,
             dial=lambda connector: connector.connect,
             acquire=lambda seconds: True,
+            acquire_now=lambda: True,
             release=lambda: None,
             clock=lambda: bench.now,
         )
