@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import socket
 import subprocess
@@ -27,8 +28,9 @@ from dul_fsm.transports.aio.streams import AsyncDescriptorTransport
 from dul_fsm.transports.base import ListenerClosed
 from dul_fsm.transports.loopback import LoopbackTransport
 from dul_fsm.transports.streams import DescriptorTransport
-from examples.proxy_protocol import HEADER, LOCAL, PROXY, SIGNATURE, ProxiedTransport, ProxyProtocol
-from examples.recording import RecordedTransport, Recording, Witness, read_recording
+from dul_fsm.transports.taps import TappedTransport
+from examples.proxy_protocol import HEADER, LOCAL, PROXY, SIGNATURE, Proxied, ProxyProtocol
+from examples.recording import Recording, Witness, read_recording
 from examples.stdio_tunnel import Stdio, Tunnel
 from examples.unix_socket import UnixSocket
 from tests.transports.helpers import Task, receive_exactly, send_all
@@ -42,9 +44,12 @@ SAID = {
     "unix_socket.py": "C-ECHO over a Unix socket: 0000H\n",
 }
 
+A_PAGE = 80
+"""Lines that one reads at a sitting."""
+
 
 def test_every_example_is_known() -> None:
-    assert {path.name for path in (ROOT / "examples").glob("*.py")} >= SAID.keys()
+    assert {path.name for path in (ROOT / "examples").glob("*.py")} == SAID.keys()
 
 
 @pytest.mark.parametrize("name", SAID)
@@ -58,6 +63,11 @@ def test_an_example_runs_as_a_program(name: str) -> None:
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.startswith(SAID[name])
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_an_example_is_a_page_long(name: str) -> None:
+    assert len((ROOT / "examples" / name).read_text().splitlines()) <= A_PAGE
 
 
 def test_the_page_on_transports_shows_an_example_as_it_is() -> None:
@@ -101,8 +111,11 @@ def recorded_pair(folder: Path) -> tuple[Transport, Transport]:
 
 def recorded_loopback(folder: Path) -> tuple[Transport, Transport]:
     one, other = pair()
-    tape = folder / "both"
-    return RecordedTransport(one, Witness(tape, 1)), RecordedTransport(other, Witness(tape, 2))
+    tape, numbers = folder / "both", itertools.count(1)
+    return (
+        TappedTransport(one, Witness(tape, numbers, one.local)),
+        TappedTransport(other, Witness(tape, numbers, other.local)),
+    )
 
 
 def lower_of(end: Any) -> Any:
@@ -254,10 +267,10 @@ def test_the_ends_of_a_tunnel_know_their_places() -> None:
 
 
 @pytest.fixture
-def behind() -> Iterator[tuple[Transport, ProxiedTransport]]:
+def behind() -> Iterator[tuple[Transport, TappedTransport]]:
     """What a proxy sends, and the transport that reads it."""
     proxy, lower = pair()
-    yield proxy, ProxiedTransport(lower)
+    yield proxy, TappedTransport(lower, Proxied())
     proxy.close()
     lower.close()
 
@@ -284,7 +297,7 @@ V6 = bytes.fromhex("20010db8" + "00" * 11 + "07") * 2 + (40104).to_bytes(2, "big
     ids=["ipv4", "more", "ipv6", "health check", "empty", "unix", "short"],
 )
 def test_a_proxy_names_the_client_and_the_rest_passes(
-    behind: tuple[Transport, ProxiedTransport], sent: bytes, peer: str
+    behind: tuple[Transport, TappedTransport], sent: bytes, peer: str
 ) -> None:
     proxy, end = behind
     for byte in sent:
@@ -300,16 +313,17 @@ def test_a_proxy_names_the_client_and_the_rest_passes(
     ids=["plain DICOM", "another command", "too long"],
 )
 def test_what_is_no_header_ends_the_connection(
-    behind: tuple[Transport, ProxiedTransport], sent: bytes
+    behind: tuple[Transport, TappedTransport], sent: bytes
 ) -> None:
     proxy, end = behind
     send_all(proxy, sent)
-    with pytest.raises(ConnectionError, match="does not speak the PROXY protocol"):
-        end.receive_into(memoryview(bytearray(8)), None)
+    for _ in range(2):  # what follows is no DICOM either
+        with pytest.raises(ConnectionError, match="does not speak the PROXY protocol"):
+            end.receive_into(memoryview(bytearray(8)), None)
 
 
 def test_a_proxy_that_hangs_up_early_is_no_end_of_the_stream(
-    behind: tuple[Transport, ProxiedTransport],
+    behind: tuple[Transport, TappedTransport],
 ) -> None:
     proxy, end = behind
     send_all(proxy, SIGNATURE)
@@ -325,7 +339,7 @@ def test_a_proxy_without_an_address_names_nobody() -> None:
     with (
         closing(loopback.listen()) as listener,
         closing(ProxyProtocol(loopback).connect(1.0)),
-        closing(ProxiedTransport(listener.accept())) as accepted,
+        closing(TappedTransport(listener.accept(), Proxied())) as accepted,
     ):
         assert accepted.peer == "loopback:1"
 

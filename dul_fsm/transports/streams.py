@@ -2,6 +2,7 @@
 
     DescriptorTransport(reading, writing)           # pipes, a serial line, a pseudo terminal
     SocketListener(listening, "/run/a", accepted)   # accepts; `accepted` makes the transports
+    Once(taken_over)                                # listens for one that is there already
 
 What is hard about a transport is its end, and it is done here once: `close` comes from any thread,
 wakes who waits, and a descriptor is given back only when nobody is inside a system call with it,
@@ -13,6 +14,7 @@ What is *not* here: TCP, which has ways of its own and no time to lose.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -20,8 +22,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
 
 from dul_fsm.transports.base import Buffer, ListenerClosed, Transport, TransportClosed
+
+if TYPE_CHECKING:
+    from dul_fsm.transports.aio.streams import AsyncOnceListener
 
 BUFFERS_PER_SEND = 1024
 """More in one `writev` are an error (IOV_MAX of every system in use)."""
@@ -57,6 +63,8 @@ class DescriptorTransport:
         """The descriptor that is written to."""
         for descriptor in (self.reading, self.writing):
             os.set_blocking(descriptor, False)
+        self.finished = threading.Event()
+        """Set when it is closed and the descriptors are given back."""
         self._give_back = release or self._close_descriptors
         self._woken, self._waker = os.pipe()  # readable for ever once it is closed
         self._lock = threading.RLock()
@@ -124,6 +132,7 @@ class DescriptorTransport:
             os.close(self._woken)
             self._woken = -1
             self._give_back()
+            self.finished.set()
 
     def _close_descriptors(self) -> None:
         for descriptor in {self.reading, self.writing}:
@@ -217,6 +226,87 @@ class SocketListener:
             os.close(self._woken)
             self._woken = -1
             self._listening.close()
+
+
+class OnceListener:
+    """Accepts the one connection that it was given, and then waits to be closed."""
+
+    def __init__(self, connection: DescriptorTransport, address: str) -> None:
+        """Take over a connection; `close` closes it if nobody has accepted it."""
+        self.address = address
+        """Where peers reach it, in words."""
+        self._changed = threading.Condition()
+        self._connection: DescriptorTransport | None = connection
+        self._closed = False
+
+    def accept(self) -> DescriptorTransport:
+        """See `Listener.accept`."""
+        with self._changed:
+            while (accepted := self.accept_now()) is None:
+                self._changed.wait()
+            return accepted
+
+    def accept_now(self) -> DescriptorTransport | None:
+        """The connection, the first time; raises `ListenerClosed` after `close`."""
+        with self._changed:
+            if self._closed:
+                raise ListenerClosed
+            accepted, self._connection = self._connection, None
+            return accepted
+
+    def close(self) -> None:
+        """See `Listener.close`."""
+        with self._changed:
+            self._closed = True
+            dropped, self._connection = self._connection, None
+            self._changed.notify_all()
+        if dropped is not None:
+            dropped.close()
+
+
+class Once:
+    """An endpoint to listen on for a connection that this process was started with.
+
+        once = Once(lambda: SocketTransport(socket.socket(fileno=0)))   # from inetd, say
+        with serve(endpoint=once):
+            once.finished.wait()
+
+    Such are the standard input and output, and a connected socket that a supervisor hands over. A
+    pipe, a socket or a terminal: a file is no connection.
+    """
+
+    def __init__(self, take_over: Callable[[], DescriptorTransport], address: str = "once") -> None:
+        """`take_over` makes the transport, when somebody listens; `address`: its name, in words."""
+        self.finished = threading.Event()
+        """Set when the connection is over, or was dropped."""
+        self._take_over: Callable[[], DescriptorTransport] | None = take_over
+        self._address = address
+
+    def __str__(self) -> str:
+        return self._address
+
+    def connect(self, timeout: float | None) -> NoReturn:
+        """Raises `OSError`: there is nobody to call."""
+        raise OSError(errno.EOPNOTSUPP, "who was started with a connection does not call for one")
+
+    def listen(self) -> OnceListener:
+        """See `Connector.listen`. Once: raises `OSError` the second time."""
+        if self._take_over is None:
+            raise OSError(errno.EADDRINUSE, "this process was started with one connection only")
+        connection = self._take_over()
+        self._take_over = None
+        connection.finished = self.finished  # which somebody may wait for already
+        return OnceListener(connection, self._address)
+
+    async def connect_async(self, timeout: float | None) -> NoReturn:
+        """The same for asyncio."""
+        self.connect(timeout)
+
+    async def listen_async(self) -> AsyncOnceListener:
+        """The same for asyncio, see `AsyncConnector.listen_async`."""
+        from dul_fsm.transports.aio import streams
+
+        return streams.AsyncOnceListener(self.listen())
 
 
 def drain(connected: socket.socket) -> None:

@@ -1,6 +1,6 @@
 """A server in a process of its own, and a door to ask it how it is: run as a program.
 
-    python serving.py ARTIM MAX_ASSOCIATIONS [traced]
+    python serving.py ARTIM MAX_ASSOCIATIONS [traced] [sleeping] [computing]
 
 Prints the port it serves and the port of the door; ends when its standard input does. Whoever
 sends a line to the door gets one of JSON; after "collect", when the garbage was collected, which
@@ -15,10 +15,37 @@ import json
 import os
 import resource
 import sys
+import time
 import tracemalloc
+from collections.abc import Callable
 
 from dul_fsm.aio import Handler, Server, raise_descriptor_limit, serve
 from dul_fsm.timers import TimeLimits
+
+STALL = 2.0
+"""Seconds for which a server that is spoilt does nothing for anybody."""
+
+STALLS_EVERY = 0.05
+"""Seconds between that: not enough for the probes that are made at least."""
+
+
+def compute() -> None:
+    """Take the processor for so long."""
+    until = time.thread_time() + STALL
+    while time.thread_time() < until:
+        pass
+
+
+SPOILT: dict[str, Callable[[], None]] = {
+    "sleeping": lambda: time.sleep(STALL),
+    "computing": compute,
+}
+
+
+def spoil(stall: Callable[[], None]) -> None:
+    """Stop the loop again and again."""
+    stall()
+    asyncio.get_running_loop().call_later(STALLS_EVERY, spoil, stall)
 
 
 def resident() -> int:
@@ -59,6 +86,8 @@ async def main(artim: float, max_associations: int) -> None:
 
         async with await asyncio.start_server(tell, "127.0.0.1", 0) as door:
             print(server.port, door.sockets[0].getsockname()[1], flush=True)
+            for name in SPOILT.keys() & set(sys.argv):
+                loop.call_later(STALLS_EVERY, spoil, SPOILT[name])
             await ended.wait()
     loop.remove_reader(0)
 

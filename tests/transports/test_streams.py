@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from dul_fsm import aio, associate
 from dul_fsm.testing.transport_tools import Clause
 from dul_fsm.testing.transports import CLAUSES, check_transport
 from dul_fsm.testing.transports_aio import CLAUSES as ASYNC_CLAUSES
@@ -18,8 +21,9 @@ from dul_fsm.testing.transports_aio import check_transport_async
 from dul_fsm.transports import Loopback, Transport, pair
 from dul_fsm.transports.aio import AsyncTransport
 from dul_fsm.transports.aio.streams import AsyncDescriptorTransport, AsyncSocketListener
+from dul_fsm.transports.aio.wrapping import AsyncWrappedListener, AsyncWrapper
 from dul_fsm.transports.base import ListenerClosed, TransportClosed
-from dul_fsm.transports.streams import DescriptorTransport, SocketListener, SocketTransport
+from dul_fsm.transports.streams import DescriptorTransport, Once, SocketListener, SocketTransport
 from dul_fsm.transports.wrapping import WrappedListener, Wrapper
 from tests.transports.helpers import PATIENCE, Task, receive_exactly, send_all
 
@@ -63,6 +67,18 @@ def test_ends_have_names() -> None:
         assert (one.local, one.peer, other.local, other.peer) == ("one", "other", "", "")
     bare = Wrapper(other)
     assert (bare.local, bare.peer) == ("", "")
+
+
+def test_who_waits_for_the_end_of_a_connection_is_told_when_it_is_given_back() -> None:
+    one, other = sockets()
+    receiving = Task(one.receive_into, memoryview(bytearray(8)), None).blocked()
+    waiting = Task(one.finished.wait, PATIENCE).blocked()
+    assert not waiting.done
+    one.close()
+    assert waiting.result()
+    with pytest.raises(TransportClosed):
+        receiving.result()
+    other.close()
 
 
 def test_what_is_given_back_is_given_back_once_and_by_the_last_who_is_inside() -> None:
@@ -164,6 +180,164 @@ def test_asyncio_waits_for_descriptors_only() -> None:
             with pytest.raises(TypeError, match="DescriptorTransport"):
                 await listener.accept()
             assert peer.recv(1) == b""
+        listener.close()
+
+    asyncio.run(test())
+
+
+def handed_over() -> tuple[socket.socket, Once]:
+    """The other end, and an endpoint for the connection that this process was started with."""
+    peer, ours = socket.socketpair()
+    peer.settimeout(PATIENCE)
+    return peer, Once(lambda: SocketTransport(ours), "inherited")
+
+
+def test_a_connection_that_is_there_already_is_accepted_once() -> None:
+    peer, once = handed_over()
+    finished = Task(once.finished.wait, PATIENCE).blocked()
+    with peer, closing(once.listen()) as listener:
+        assert (listener.address, str(once)) == ("inherited", "inherited")
+        with closing(listener.accept()) as end:
+            more = Task(listener.accept).blocked()
+            send_all(end, b"x")
+            assert peer.recv(8) == b"x"
+            listener.close()
+            with pytest.raises(ListenerClosed):
+                more.result()
+            peer.sendall(b"y")
+            assert receive_exactly(end, 1) == b"y"
+            assert not finished.done
+        assert finished.result()
+        with pytest.raises(ListenerClosed):
+            listener.accept()
+
+
+def test_a_connection_that_nobody_has_accepted_is_dropped() -> None:
+    peer, once = handed_over()
+    with peer:
+        listener = once.listen()
+        listener.close()
+        listener.close()
+        assert once.finished.is_set()
+        assert peer.recv(8) == b""
+
+
+def test_who_was_started_with_a_connection_listens_once_and_calls_nobody() -> None:
+    peer, once = handed_over()
+    with peer, closing(once.listen()):
+        with pytest.raises(OSError, match="one connection only"):
+            once.listen()
+        with pytest.raises(OSError, match="does not call"):
+            once.connect(PATIENCE)
+
+
+def test_a_connection_that_cannot_be_taken_over_may_be_tried_again() -> None:
+    peer, ours = socket.socketpair()
+    failures = [OSError("not now")]
+
+    def take_over() -> SocketTransport:
+        if failures:
+            raise failures.pop()
+        return SocketTransport(ours)
+
+    once = Once(take_over)
+    with peer:
+        with pytest.raises(OSError, match="not now"):
+            once.listen()
+        once.listen().close()
+
+
+def test_a_program_serves_the_connection_that_it_was_started_with() -> None:
+    """As inetd starts one: it ends when the connection does."""
+    peer, theirs = socket.socketpair()
+    code = (
+        "import socket\n"
+        "from dul_fsm import serve\n"
+        "from dul_fsm.transports.streams import Once, SocketTransport\n"
+        "once = Once(lambda: SocketTransport(socket.socket(fileno=0)))\n"
+        "with serve(endpoint=once):\n"
+        "    once.finished.wait()\n"
+    )
+    with theirs:
+        program = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", code], stdin=theirs.fileno()
+        )
+    with program:
+        with associate(Connected(SocketTransport(peer))) as association:
+            assert association.c_echo().status == 0
+        assert program.wait(PATIENCE) == 0
+
+
+def test_a_connection_that_is_there_already_is_accepted_once_in_asyncio() -> None:
+    async def test() -> None:
+        peer, once = handed_over()
+        listener = await once.listen_async()
+        end = await listener.accept()
+        more = asyncio.create_task(listener.accept())
+        await asyncio.sleep(0)
+        peer.sendall(b"x")
+        view = memoryview(bytearray(8))
+        assert await end.receive_into(view, PATIENCE) == 1
+        assert listener.address == "inherited"
+        listener.close()
+        listener.close()
+        with pytest.raises(ListenerClosed):
+            await more
+        assert not once.finished.is_set()
+        end.close()
+        assert once.finished.is_set()
+        with pytest.raises(OSError, match="does not call"):
+            await once.connect_async(PATIENCE)
+        peer.close()
+
+    asyncio.run(test())
+
+
+def test_asyncio_serves_the_connection_that_it_was_started_with() -> None:
+    async def test() -> None:
+        peer, once = handed_over()
+        async with aio.serve(endpoint=once):
+            async with aio.associate(Connected(SocketTransport(peer))) as association:
+                assert (await association.c_echo()).status == 0
+            await asyncio.to_thread(once.finished.wait, PATIENCE)
+            await asyncio.get_running_loop().shutdown_default_executor()
+
+    asyncio.run(test())
+
+
+class Connected:
+    """An endpoint whose connection is open already: who calls through it gets that."""
+
+    def __init__(self, connection: SocketTransport) -> None:
+        self._connection = connection
+
+    def connect(self, timeout: float | None) -> SocketTransport:
+        return self._connection
+
+    def listen(self) -> NoReturn:
+        raise NotImplementedError
+
+    async def connect_async(self, timeout: float | None) -> AsyncDescriptorTransport:
+        return AsyncDescriptorTransport(self._connection)
+
+    async def listen_async(self) -> NoReturn:
+        raise NotImplementedError
+
+
+def test_wrapped_in_asyncio_too() -> None:
+    async def test() -> None:
+        loopback = Loopback()
+        listener = AsyncWrappedListener(await loopback.listen_async(), AsyncWrapper)
+        ours = await loopback.connect_async(PATIENCE)
+        theirs = await listener.accept()
+        assert isinstance(theirs, AsyncWrapper)
+        assert (theirs.local, theirs.peer) == ("loopback", "loopback:1")
+        assert await theirs.send([b"x"], PATIENCE) == 1
+        view = memoryview(bytearray(8))
+        assert await ours.receive_into(view, PATIENCE) == 1
+        ours.close()
+        assert await theirs.receive_into(view, PATIENCE) == 0
+        theirs.close()
         listener.close()
 
     asyncio.run(test())

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from dul_fsm.transports.aio.base import readable, retry, writable
+from dul_fsm.transports.aio.base import Waiter, readable, retry, writable
 from dul_fsm.transports.base import Buffer
-from dul_fsm.transports.streams import DescriptorTransport, SocketListener
+from dul_fsm.transports.streams import DescriptorTransport, OnceListener, SocketListener
 
 
 class AsyncDescriptorTransport:
@@ -65,3 +65,25 @@ class AsyncSocketListener:
         """See `AsyncListener.close`."""
         self._arrival.wake()
         self._blocking.close()
+
+
+class AsyncOnceListener:
+    """Accepts the one connection that it was given, and then waits to be closed."""
+
+    def __init__(self, blocking: OnceListener) -> None:
+        """Take over a listener."""
+        self._blocking = blocking
+        self._closing = Waiter()
+        self.address = blocking.address
+        """Where peers reach it, in words."""
+
+    async def accept(self) -> AsyncDescriptorTransport:
+        """See `AsyncListener.accept`."""
+        while (accepted := self._blocking.accept_now()) is None:
+            await self._closing.wait(None)
+        return AsyncDescriptorTransport(accepted)
+
+    def close(self) -> None:
+        """See `AsyncListener.close`."""
+        self._blocking.close()
+        self._closing.wake()

@@ -17,8 +17,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import ssl
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from dul_fsm.transports.aio.base import AsyncListener, AsyncTransport, Waiter
@@ -224,12 +224,13 @@ class AsyncTLSTransport(TLSEnd):
 
     async def _send_tail(self) -> None:
         try:
-            while self._more():
-                try:
-                    self._rest = self._rest[await self._lower.send([self._rest], LINGER) :]
-                except TimeoutError:
-                    if self._closed:
-                        raise
+            async with self._ended_by_the_loop():
+                while self._more():
+                    try:
+                        self._rest = self._rest[await self._lower.send([self._rest], LINGER) :]
+                    except TimeoutError:
+                        if self._closed:
+                            raise
         except OSError:
             self._rest = self._rest[:0]  # the next call finds out why
         finally:
@@ -237,6 +238,19 @@ class AsyncTLSTransport(TLSEnd):
             if self._closed:
                 self._lower.close()
             self._free.wake()
+
+    @asynccontextmanager
+    async def _ended_by_the_loop(self) -> AsyncIterator[None]:
+        """Close the transport below if the loop ends meanwhile.
+
+        `asyncio.run` cancels each task once. A task that is begun by one that was cancelled is
+        not: but asynchronous generators are closed after that, and this is one.
+        """
+        try:
+            yield
+        except GeneratorExit:
+            self._lower.close()  # which wakes who sends
+            raise
 
     def _look_for_last_words(self) -> None:
         """Sending has failed: raise what the peer said before it hung up, if it said why.

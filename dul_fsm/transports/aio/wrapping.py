@@ -17,22 +17,17 @@ from collections.abc import Callable, Sequence
 
 from dul_fsm.transports.aio.base import AsyncListener, AsyncTransport
 from dul_fsm.transports.base import Buffer
+from dul_fsm.transports.wrapping import Passing, closed_if_it_fails
 
 
-class AsyncWrapper:
+class AsyncWrapper(Passing):
     """A transport that passes everything on to another."""
 
     def __init__(self, lower: AsyncTransport) -> None:
         """Take over an open connection."""
+        super().__init__(lower)
         self.lower = lower
         """The transport below."""
-        self.local: str = getattr(lower, "local", "")
-        """This end, as the transport below names it."""
-
-    @property
-    def peer(self) -> str:
-        """The other end, as the transport below names it."""
-        return getattr(self.lower, "peer", "")
 
     async def send(self, buffers: Sequence[Buffer], timeout: float | None) -> int:
         """See `AsyncTransport.send`."""
@@ -41,10 +36,6 @@ class AsyncWrapper:
     async def receive_into(self, view: memoryview, timeout: float | None) -> int:
         """See `AsyncTransport.receive_into`."""
         return await self.lower.receive_into(view, timeout)
-
-    def close(self) -> None:
-        """See `AsyncTransport.close`."""
-        self.lower.close()
 
 
 class AsyncWrappedListener:
@@ -60,8 +51,9 @@ class AsyncWrappedListener:
         self._wrap = wrap
 
     async def accept(self) -> AsyncTransport:
-        """See `AsyncListener.accept`."""
-        return self._wrap(await self._lower.accept())
+        """See `AsyncListener.accept`. Raises what `wrap` raises; the connection is closed then."""
+        with closed_if_it_fails(await self._lower.accept()) as accepted:
+            return self._wrap(accepted)
 
     def close(self) -> None:
         """See `AsyncListener.close`."""
