@@ -4,6 +4,10 @@ A socket is non-blocking: a send, or a receive of what has come, is one system c
 to wait is a `poll`, which sleeps until the kernel has something; a receive goes to it at once when
 the one before took all that was there. POSIX systems only (`poll`, `sendmsg`).
 
+To fall asleep and be woken takes longer than a peer nearby takes to answer. So after a wait that
+was over within `AWAKE` the next one stays awake for as long, one thread of a process at a time, and
+then sleeps. A peer that takes its time finds us asleep, and an idle connection costs nothing.
+
 What is *not* here: TLS. The asyncio kind is in `dul_fsm.transports.aio`.
 """
 
@@ -14,6 +18,7 @@ import os
 import select
 import socket
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -49,6 +54,14 @@ ACCEPT_PAUSE = 0.1
 """Seconds until the next try when there is no descriptor for a new connection: short for a peer
 that waits, long for a processor."""
 
+AWAKE = 0.0002
+"""Seconds for which a receive stays awake after one that waited no longer: some times what it takes
+to be woken. Never where there is but one processor, which the peer may need."""
+
+_may_stay_awake = threading.Lock()
+if len(os.sched_getaffinity(0)) == 1 if hasattr(os, "sched_getaffinity") else os.cpu_count() == 1:
+    _may_stay_awake.acquire()
+
 # Python ignores SIGPIPE, but a program that embeds it may not.
 _NO_SIGNAL: int = getattr(socket, "MSG_NOSIGNAL", 0)
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
@@ -68,6 +81,7 @@ class TCPTransport:
         "_closed",
         "_drained",
         "_lock",
+        "_prompt",
         "_readable",
         "_receive",
         "_receiving",
@@ -100,6 +114,7 @@ class TCPTransport:
         self._writable = select.poll()
         self._writable.register(connected, select.POLLOUT)
         self._drained = False  # the last read took all that was there
+        self._prompt = False  # the last wait was short
         self._unacknowledged = False  # something was read, and nothing sent or acknowledged since
         # The number of a closed descriptor may be another file's a moment later, so nobody may be
         # inside a system call on it then. Who enters says so first and looks at `_closed` second;
@@ -204,7 +219,32 @@ class TCPTransport:
         if self._unacknowledged:
             self._unacknowledged = False
             self._acknowledge()
-        deadline = deadline_in(timeout)
+        began = time.monotonic()
+        prompt, self._prompt = self._prompt, False
+        count = None
+        if prompt:
+            by = began + (AWAKE if timeout is None else min(timeout, AWAKE))
+            count = self._receive_awake(view, by)
+        if count is None:
+            count = self._receive_asleep(view, None if timeout is None else began + timeout)
+        self._prompt = time.monotonic() - began < AWAKE
+        return count
+
+    def _receive_awake(self, view: memoryview, by: float) -> int | None:
+        """Ask until then whether something has come; None if nothing has."""
+        if not _may_stay_awake.acquire(blocking=False):
+            return None
+        try:
+            while time.monotonic() < by:
+                try:
+                    return self._receive(view)
+                except BlockingIOError:
+                    continue
+        finally:
+            _may_stay_awake.release()
+        return None
+
+    def _receive_asleep(self, view: memoryview, deadline: float | None) -> int:
         while wait_for(self._readable, deadline):
             try:
                 return self._receive(view)
