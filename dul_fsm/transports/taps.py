@@ -19,13 +19,12 @@ from __future__ import annotations
 
 import errno
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dul_fsm.transports.base import Buffer, Transport
-from dul_fsm.transports.waiting import deadline_in
+from dul_fsm.transports.waiting import deadline_in, seconds_to
 from dul_fsm.transports.wrapping import WrappedListener, Wrapper, closed_if_it_fails
 from dul_fsm.value import value
 
@@ -293,10 +292,3 @@ def _held(lock: threading.Lock, deadline: float | None) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def seconds_to(deadline: float | None) -> float | None:
-    """Seconds until then, as locks and transports take them."""
-    if deadline is None:
-        return None
-    return min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)

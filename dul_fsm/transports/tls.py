@@ -24,9 +24,10 @@ from dul_fsm.transports.addresses import address_text
 from dul_fsm.transports.base import Listener
 from dul_fsm.transports.tcp import BACKLOG, TCP
 from dul_fsm.transports.tls_contexts import TLSProfile, client_context, server_context
-from dul_fsm.transports.tls_end import HANDSHAKE_TIMEOUT, Report, deadline_of, seconds_to
+from dul_fsm.transports.tls_end import HANDSHAKE_TIMEOUT, Report
 from dul_fsm.transports.tls_engine import PeerCertificate, TLSError
 from dul_fsm.transports.tls_transport import TLSTransport
+from dul_fsm.transports.waiting import deadline_in, seconds_to
 
 if TYPE_CHECKING:
     from dul_fsm.transports.aio.tls import AsyncTLSListener, AsyncTLSTransport
@@ -124,7 +125,7 @@ class TLS:
         first `receive_into` raises it (TLS 1.3). `ValueError` for the context of a server.
         """
         self._check_context(ssl.PROTOCOL_TLS_CLIENT, "client_context")
-        deadline = deadline_of(timeout)
+        deadline = deadline_in(timeout)
         lower = self._tcp().connect(timeout)
         try:
             transport = TLSTransport(
@@ -149,7 +150,7 @@ class TLS:
         from dul_fsm.transports.aio import tls
 
         self._check_context(ssl.PROTOCOL_TLS_CLIENT, "client_context")
-        deadline = deadline_of(timeout)
+        deadline = deadline_in(timeout)
         lower = await self._tcp().connect_async(timeout)
         try:
             transport = tls.AsyncTLSTransport(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -129,15 +128,3 @@ class TLSEnd:
     def _check(self) -> None:
         if self._closed:
             raise TransportClosed
-
-
-def deadline_of(timeout: float | None) -> float | None:
-    """When a timeout that begins now has passed."""
-    return None if timeout is None else time.monotonic() + timeout
-
-
-def seconds_to(deadline: float | None) -> float | None:
-    """Seconds until then, as locks and transports take them."""
-    if deadline is None:
-        return None
-    return min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)

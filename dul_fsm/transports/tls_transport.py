@@ -27,10 +27,9 @@ from dul_fsm.transports.tls_end import (
     READ_SIZE,
     Report,
     TLSEnd,
-    deadline_of,
-    seconds_to,
 )
 from dul_fsm.transports.tls_engine import PeerCertificate, TLSError
+from dul_fsm.transports.waiting import deadline_in, seconds_to
 
 
 class TLSTransport(TLSEnd):
@@ -83,11 +82,11 @@ class TLSTransport(TLSEnd):
         Raises `TimeoutError`, and it may be called again; `TLSError` when it failed, or its own
         deadline has passed.
         """
-        self._handshake(deadline_of(timeout))
+        self._handshake(deadline_in(timeout))
 
     def send(self, buffers: Sequence[Buffer], timeout: float | None) -> int:
         """See `Transport.send`."""
-        deadline = deadline_of(timeout)
+        deadline = deadline_in(timeout)
         if not any(memoryview(buffer).nbytes for buffer in buffers):
             self._check()
             return 0
@@ -113,7 +112,7 @@ class TLSTransport(TLSEnd):
         """See `Transport.receive_into`."""
         if not view.nbytes:
             raise ValueError("an empty view cannot receive anything")
-        deadline = deadline_of(timeout)
+        deadline = deadline_in(timeout)
         self._handshake(deadline)
         with self._told():
             while True:

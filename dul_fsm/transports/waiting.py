@@ -1,4 +1,4 @@
-"""Waiting for a descriptor until a deadline, for the blocking transports (`poll`).
+"""Deadlines, and waiting for a descriptor until one, for the blocking transports (`poll`).
 
 Not here: what is read or written when it is ready (`tcp`).
 """
@@ -6,6 +6,7 @@ Not here: what is read or written when it is ready (`tcp`).
 from __future__ import annotations
 
 import select
+import threading
 import time
 
 LONGEST_POLL = 86400.0
@@ -15,6 +16,13 @@ LONGEST_POLL = 86400.0
 def deadline_in(seconds: float | None) -> float | None:
     """The time, on the monotonic clock, when so many seconds have passed; None for never."""
     return None if seconds is None else time.monotonic() + seconds
+
+
+def seconds_to(deadline: float | None) -> float | None:
+    """Seconds until then, as locks and transports take them; None for ever."""
+    if deadline is None:
+        return None
+    return min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)
 
 
 def share_of(deadline: float | None, parts: int) -> float | None:

@@ -226,7 +226,6 @@ def test_the_timeout_of_a_receive_is_for_all_of_it(monkeypatch: pytest.MonkeyPat
         def close(self) -> None: ...
 
     clock = SimpleNamespace(monotonic=lambda: now)
-    monkeypatch.setattr(taps, "time", clock)
     monkeypatch.setattr(waiting, "time", clock)
     for timeout in (20.0, 0, None):
         asked.clear()

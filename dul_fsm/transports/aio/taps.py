@@ -12,8 +12,8 @@ from contextlib import suppress
 from dul_fsm.transports.aio.base import AsyncTransport, Waiter
 from dul_fsm.transports.aio.wrapping import AsyncWrapper
 from dul_fsm.transports.base import Buffer
-from dul_fsm.transports.taps import Tap, Tapping, seconds_to
-from dul_fsm.transports.waiting import deadline_in
+from dul_fsm.transports.taps import Tap, Tapping
+from dul_fsm.transports.waiting import deadline_in, seconds_to
 
 
 class AsyncTappedTransport(AsyncWrapper):

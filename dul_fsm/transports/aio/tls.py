@@ -29,10 +29,9 @@ from dul_fsm.transports.tls_end import (
     READ_SIZE,
     Report,
     TLSEnd,
-    deadline_of,
-    seconds_to,
 )
 from dul_fsm.transports.tls_engine import TLSError
+from dul_fsm.transports.waiting import deadline_in, seconds_to
 
 FIRST_READ_SIZE = 1 << 12
 """Bytes of ciphertext in one receive until a receive was filled: of thousands of connections most
@@ -94,11 +93,11 @@ class AsyncTLSTransport(TLSEnd):
         Raises `TimeoutError`, and it may be called again; `TLSError` when it failed, or its own
         deadline has passed.
         """
-        await self._handshake(deadline_of(timeout))
+        await self._handshake(deadline_in(timeout))
 
     async def send(self, buffers: Sequence[Buffer], timeout: float | None) -> int:
         """See `AsyncTransport.send`."""
-        deadline = deadline_of(timeout)
+        deadline = deadline_in(timeout)
         self._check()
         if not any(memoryview(buffer).nbytes for buffer in buffers):
             return 0
@@ -121,7 +120,7 @@ class AsyncTLSTransport(TLSEnd):
         """See `AsyncTransport.receive_into`."""
         if not view.nbytes:
             raise ValueError("an empty view cannot receive anything")
-        deadline = deadline_of(timeout)
+        deadline = deadline_in(timeout)
         await self._handshake(deadline)
         with self._told():
             while True:
