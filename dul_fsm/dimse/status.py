@@ -11,6 +11,7 @@ Not here: which fields go with a status in a response; who sends which (PS3.4).
 from __future__ import annotations
 
 from enum import Enum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 
@@ -248,6 +249,7 @@ def _meaning(code: int, service: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=256)  # of thousands of answers nearly all are the same
 def describe(code: int, service: str = "C-STORE") -> str:
     """A status for people: "A700H Failure (refused: out of resources)".
 

@@ -50,6 +50,10 @@ operations that may wait for it once they were answered."""
 
 _DONE: Final = object()
 
+# A union in the middle of a function is made anew each time that it is asked about.
+_IN_TURN = (RequestReceived, ReleaseRequested)
+_ENDS = (Rejected, Released, Aborted)
+
 
 class AnyTransport(Protocol):
     """A transport, blocking or asyncio: what the first two return is an int, or awaited is."""
@@ -127,7 +131,7 @@ class Loop:
             event = self._next_event()
             if event is not None:
                 yield from self._deliver(event)
-            elif (yield from self._send(by)):
+            elif self._association.sending and (yield from self._send(by)):
                 continue
             elif self._performances:
                 yield from self._take_turns(by)
@@ -148,8 +152,9 @@ class Loop:
 
     def pushing(self, by: float | None = None) -> Calls:
         """Send what is due now, whoever runs the loop; not later than `by`."""
-        while (yield from self._send(by)) and (by is None or self._clock() < by):
-            pass
+        while self._association.sending and (yield from self._send(by)):
+            if by is not None and self._clock() >= by:
+                break
         return True
 
     def close(self) -> None:
@@ -183,9 +188,7 @@ class Loop:
         while True:
             event, self._following = self._following, None
             event = event or self._association.next_event()
-            if not isinstance(event, RequestReceived | ReleaseRequested) or (
-                not self._deferred and self._may_begin(event)
-            ):
+            if not isinstance(event, _IN_TURN) or (not self._deferred and self._may_begin(event)):
                 return event
             self._deferred.append(event)
 
@@ -213,7 +216,7 @@ class Loop:
             self._performances.append(performance)
             yield from self._go_on(performance)
         else:
-            if isinstance(event, End):
+            if isinstance(event, _ENDS):
                 self.end = event
             yield from self.performing(self._performer.perform(event))
             if isinstance(event, ResponseReceived) and not self._association.ended:
@@ -345,10 +348,8 @@ class Loop:
         return True
 
     def _send(self, by: float | None) -> Calls:
-        """Give the transport what is due; False if nothing was."""
+        """Give the transport what is due; False if nothing was, or can be."""
         association, clock = self._association, self._clock
-        if not association.sending:
-            return False
         if not self._acquire_now():
             seconds = None if by is None else max(0.0, by - clock())
             if not (yield partial(self._acquire, seconds)):

@@ -11,6 +11,7 @@ from dul_fsm.files.incoming import IncomingFile
 from dul_fsm.files.part10 import (
     MappedSource,
     NotStorable,
+    OpenDataSet,
     Part10File,
     file_meta,
     open_data_set,
@@ -28,6 +29,7 @@ __all__ = [
     "MappedSource",
     "NotRecodable",
     "NotStorable",
+    "OpenDataSet",
     "Part10File",
     "StudyFolder",
     "file_meta",

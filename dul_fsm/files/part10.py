@@ -17,11 +17,11 @@ import mmap
 import os
 import re
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
+from types import TracebackType
 
 from dul_fsm.errors import DULError
 from dul_fsm.files.scanner import scan_head, walk
@@ -104,8 +104,11 @@ def read_part10(path: str | os.PathLike[str]) -> Part10File:
         try:
             return _read_head(path, head, size)
         except _HeadTooShort:
-            with _mapped(descriptor, size) as whole:
+            whole = _map(descriptor, size)
+            try:
                 return _read_head(path, whole, size)
+            finally:
+                _unmap(whole)
     finally:
         os.close(descriptor)
 
@@ -160,32 +163,54 @@ def _declared_end(head: bytes | memoryview) -> int:
     return value + int(_GROUP_LENGTH.unpack_from(head, first)[0])
 
 
-@contextmanager
-def open_data_set(part10: Part10File) -> Iterator[memoryview]:
+def open_data_set(part10: Part10File) -> OpenDataSet:
     """The encoded data set as it lies in the file, without reading it into memory.
 
-    The view is valid inside the `with` block. The file must not be truncated meanwhile (as with
-    every mapped file, the operating system then ends the process); a file that is already
-    shorter than it was is `NotStorable`.
+    Raises OSError, and `NotStorable` for a file that is shorter than it was. It must not be
+    truncated from here on: as with every mapped file, the operating system then ends the process.
     """
     descriptor = os.open(part10.path, _OPEN)
     try:
-        with _mapped(descriptor, part10.data_set_offset + part10.data_set_length) as whole:
-            data_set = whole[part10.data_set_offset :]
-            try:
-                yield data_set
-            finally:
-                with suppress(BufferError):
-                    data_set.release()
+        whole = _map(descriptor, part10.data_set_offset + part10.data_set_length)
     finally:
-        os.close(descriptor)
+        os.close(descriptor)  # a mapping needs none
+    return OpenDataSet(whole, part10.data_set_offset)
 
 
-@contextmanager
-def _mapped(descriptor: int, size: int) -> Iterator[memoryview]:
+class OpenDataSet:
+    """An encoded data set that can be looked at until `close`, or the end of a `with` block, which
+    gives the view of it."""
+
+    __slots__ = ("_whole", "view")
+
+    def __init__(self, whole: memoryview, offset: int) -> None:
+        """Take over a mapped file, or one in memory."""
+        self._whole = whole
+        self.view = whole[offset:]
+        """The data set."""
+
+    def close(self) -> None:
+        """Give it back; `view` is not valid any more."""
+        with suppress(BufferError):
+            self.view.release()
+        _unmap(self._whole)
+
+    def __enter__(self) -> memoryview:
+        return self.view
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _map(descriptor: int, size: int) -> memoryview:
     """The first `size` bytes of a file; `size` is at least 1. Raises `NotStorable` if too short."""
     try:
-        mapping = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
+        return memoryview(mmap.mmap(descriptor, size, access=mmap.ACCESS_READ))
     except (OSError, ValueError):
         # Some network and FUSE file systems have no mappings: such a file is read into memory.
         # (ValueError: the file has not that many bytes.)
@@ -194,16 +219,16 @@ def _mapped(descriptor: int, size: int) -> Iterator[memoryview]:
             content = file.read(size)
         if len(content) < size:
             raise NotStorable("the file is shorter than it was") from None
-        yield memoryview(content)
-        return
-    view = memoryview(mapping)
-    try:
-        yield view
-    finally:
-        # Whatever else still looks into the mapping keeps it until it goes.
-        with suppress(BufferError):
-            view.release()
-            mapping.close()
+        return memoryview(content)
+
+
+def _unmap(whole: memoryview) -> None:
+    close = getattr(whole.obj, "close", None)  # bytes have none
+    # Whatever else still looks into the mapping keeps it until it goes.
+    with suppress(BufferError):
+        whole.release()
+        if close is not None:
+            close()
 
 
 GIVE_BACK_LENGTH = 4 << 20

@@ -14,7 +14,6 @@ Not here: where a file goes and what it is called (`files`), the protocol (`serv
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,11 +22,12 @@ from dul_fsm.dimse import CStoreRQ, status
 from dul_fsm.files import IncomingFile, InvalidUID, StudyFolder
 from dul_fsm.pdu import AAssociateRQ
 from dul_fsm.services.handler import Accept, Handler, Reject
+from dul_fsm.value import value
 
 # What is told ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Opened:
     """A peer's association was accepted."""
 
@@ -39,7 +39,7 @@ class Opened:
     """The one it called."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stored:
     """A data set was received and is kept (or was discarded, as it was meant to be)."""
 
@@ -53,7 +53,7 @@ class Stored:
     """The file; None if it was discarded."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NotStored:
     """A data set was refused or did not arrive whole; nothing of it was kept."""
 
@@ -64,7 +64,7 @@ class NotStored:
     """Why, in words."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ended:
     """An association, or what would have been one, is over."""
 

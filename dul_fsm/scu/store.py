@@ -15,8 +15,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
@@ -27,6 +26,7 @@ from dul_fsm.files import (
     RECODE_TARGETS,
     MappedSource,
     NotStorable,
+    OpenDataSet,
     Part10File,
     open_data_set,
     read_part10,
@@ -43,6 +43,7 @@ from dul_fsm.scu.association import BlockingOperation, SCUAssociation, associate
 from dul_fsm.timers import TimeLimits
 from dul_fsm.transports import Connector
 from dul_fsm.upper_layer import Observation
+from dul_fsm.value import value
 
 DECOMPRESSIBLE = frozenset(
     (
@@ -78,7 +79,7 @@ MAX_UNDER_WAY = 64
 # The plan ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PlannedAssociation:
     """One association and the files that it is for."""
 
@@ -88,7 +89,7 @@ class PlannedAssociation:
     """In the order in which they are to be sent."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Skipped:
     """A file that is in no association."""
 
@@ -99,7 +100,7 @@ class Skipped:
     """Whether somebody will miss it: it was named itself, or it could not be read."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StorePlan:
     """Which files go over which associations."""
 
@@ -212,7 +213,7 @@ def _contexts(sop_class: str, syntaxes: list[str]) -> list[tuple[str, tuple[str,
 # Sending -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FileResult:
     """What became of one file."""
 
@@ -296,7 +297,7 @@ def store(
                     break
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _UnderWay:
     """A file that is being sent, or awaits its answer."""
 
@@ -304,7 +305,12 @@ class _UnderWay:
     began: float
     length: int
     operation: BlockingOperation
-    opened: ExitStack
+    opened: OpenDataSet | None
+
+    def close(self) -> None:
+        """What was lent is ours again."""
+        if self.opened is not None:
+            self.opened.close()
 
 
 def _over(
@@ -346,23 +352,33 @@ def _closing(under_way: list[_UnderWay]) -> Iterator[None]:
         yield
     finally:
         for one in under_way:
-            one.opened.close()
+            one.close()
 
 
 def _begin(
     association: SCUAssociation, planned: PlannedAssociation, file: Part10File
 ) -> _UnderWay | FileResult:
     began = time.monotonic()
-    with ExitStack() as opened:
-        try:
-            transfer_syntax, data = opened.enter_context(_encoded(association, planned, file))
-            request = association.store_request(
-                file.sop_class_uid, file.sop_instance_uid, transfer_syntax, data
-            )
-            operation = association.begin(request)
-        except (DULError, OSError, ValueError) as error:
-            return _failed(file, began, error)
-        return _UnderWay(file, began, len(data), operation, opened.pop_all())
+    opened: OpenDataSet | None = None
+    operation: BlockingOperation | None = None
+    try:
+        transfer_syntax = _chosen(association, planned, file)
+        data: MappedSource | bytes
+        if transfer_syntax == file.transfer_syntax_uid:
+            opened = open_data_set(file)
+            data = MappedSource(opened.view)
+        else:
+            data = recode(file, transfer_syntax)
+        request = association.store_request(
+            file.sop_class_uid, file.sop_instance_uid, transfer_syntax, data
+        )
+        operation = association.begin(request)
+        return _UnderWay(file, began, len(data), operation, opened)
+    except (DULError, OSError, ValueError) as error:
+        return _failed(file, began, error)
+    finally:
+        if operation is None and opened is not None:
+            opened.close()
 
 
 def _answered(
@@ -378,7 +394,7 @@ def _answered(
         return one.file, _failed(one.file, one.began, error)
     finally:
         under_way.remove(one)
-        one.opened.close()
+        one.close()
     response = cast(CStoreRSP, message.command)  # an association hands on no other answer
     comment = response.error_comment
     reason = describe(response.status) + (f": {comment}" if comment else "")
@@ -397,24 +413,19 @@ def _none_sent(waiting: list[Part10File], error: Exception) -> Iterator[FileResu
         yield FileResult(waiting.pop().path, None, f"not sent: {error}", 0, 0.0, error)
 
 
-@contextmanager
-def _encoded(
-    association: SCUAssociation, planned: PlannedAssociation, file: Part10File
-) -> Iterator[tuple[str, MappedSource | bytes]]:
-    """A transfer syntax that the peer accepted for this file, and the data set encoded in it."""
+def _chosen(association: SCUAssociation, planned: PlannedAssociation, file: Part10File) -> str:
+    """A transfer syntax that the peer accepted for this file: its own if it can be.
+
+    Raises `ContextNotAccepted`.
+    """
     accepted = {
         context.transfer_syntax
         for context in association.contexts
         if context.abstract_syntax == file.sop_class_uid and context.scu
     }
-    if file.transfer_syntax_uid in accepted:
-        with open_data_set(file) as data_set:
-            yield file.transfer_syntax_uid, MappedSource(data_set)
-        return
-    for target in RECODE_TARGETS:
-        if target in accepted:
-            yield target, recode(file, target)
-            return
+    for syntax in (file.transfer_syntax_uid, *RECODE_TARGETS):
+        if syntax in accepted:
+            return syntax
     raise ContextNotAccepted(_refusal(association, planned, file, accepted))
 
 

@@ -109,7 +109,8 @@ class Receiver:
     @property
     def in_pdu(self) -> bool:
         """Whether a PDU has begun to arrive and is not complete."""
-        return len(self.inbox) > 0
+        inbox = self.inbox
+        return inbox.end > inbox.start
 
     def writable(self) -> memoryview:
         """Where the next bytes go."""
