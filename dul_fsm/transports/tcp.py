@@ -5,8 +5,8 @@ to wait is a `poll`, which sleeps until the kernel has something; a receive goes
 the one before took all that was there. POSIX systems only (`poll`, `sendmsg`).
 
 To fall asleep and be woken takes longer than a peer nearby takes to answer. So after a wait that
-was over within `AWAKE` the next one stays awake for as long, one thread of a process at a time, and
-then sleeps. A peer that takes its time finds us asleep, and an idle connection costs nothing.
+was over within `PROMPT` the next one stays awake for `AWAKE`, one thread of a process at a time,
+before it sleeps. A peer that takes its time finds us asleep, and an idle connection costs nothing.
 
 What is *not* here: TLS. The asyncio kind is in `dul_fsm.transports.aio`.
 """
@@ -54,9 +54,12 @@ ACCEPT_PAUSE = 0.1
 """Seconds until the next try when there is no descriptor for a new connection: short for a peer
 that waits, long for a processor."""
 
-AWAKE = 0.0002
-"""Seconds for which a receive stays awake after one that waited no longer: some times what it takes
-to be woken. Never where there is but one processor, which the peer may need."""
+AWAKE = 0.0001
+"""Seconds for which a receive stays awake when the last wait was short. Never where there is only
+one processor: the peer may need it."""
+
+PROMPT = 0.0002
+"""Seconds of a short wait; those that it takes to be woken are among them."""
 
 _may_stay_awake = threading.Lock()
 if len(os.sched_getaffinity(0)) == 1 if hasattr(os, "sched_getaffinity") else os.cpu_count() == 1:
@@ -227,7 +230,7 @@ class TCPTransport:
             count = self._receive_awake(view, by)
         if count is None:
             count = self._receive_asleep(view, None if timeout is None else began + timeout)
-        self._prompt = time.monotonic() - began < AWAKE
+        self._prompt = time.monotonic() - began < PROMPT
         return count
 
     def _receive_awake(self, view: memoryview, by: float) -> int | None:
