@@ -24,7 +24,7 @@ HANDSHAKE_TIMEOUT = 15.0
 LINGER = 5.0
 """Seconds for which the rest of what was sent may take to leave after `close`."""
 
-READ_SIZE = 1 << 16
+READ_SIZE = 1 << 17
 """Bytes of ciphertext in one receive: a few records."""
 
 

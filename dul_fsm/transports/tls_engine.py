@@ -23,7 +23,7 @@ from typing import Any, cast
 
 from dul_fsm.transports.base import Buffer
 
-WRITE_LIMIT = 1 << 17
+WRITE_LIMIT = 1 << 18
 """Bytes of plaintext that one `write` takes at most: many records, so that the calls around them
 cost little, and few enough to wait for."""
 
@@ -194,24 +194,32 @@ class TLSEngine:
         The handshake is over. Raises `TLSError`.
         """
         self._check()
-        pieces: list[memoryview] = []
         room = WRITE_LIMIT
+        record = bytearray()  # one that several buffers share: a header of 12 bytes needs none
         for buffer in buffers:
             piece = memoryview(buffer).cast("B")[:room]
-            if len(piece):
-                pieces.append(piece)
-                room -= len(piece)
+            room -= len(piece)
+            if record:
+                shared = piece[: _RECORD - len(record)]
+                record += shared
+                piece = piece[len(shared) :]
+                if len(record) == _RECORD:
+                    self._encrypt(record)
+                    record = bytearray()
+            whole = len(piece) - len(piece) % _RECORD
+            self._encrypt(piece[:whole])  # as it lies there, uncopied
+            record += piece[whole:]
             if not room:
                 break
-        # Joined: a record for each header of 12 bytes would cost more than the copy.
-        data = pieces[0] if len(pieces) == 1 else memoryview(b"".join(pieces))
-        sent = 0
+        self._encrypt(record)
+        return WRITE_LIMIT - room
+
+    def _encrypt(self, data: bytearray | memoryview) -> None:
         try:
-            while sent < len(data):
-                sent += self._ssl.write(data[sent:])
+            while data:
+                data = data[self._ssl.write(data) :]
         except ssl.SSLError as error:
             raise self.fail(_in_words(error)) from None
-        return sent
 
     def close(self) -> None:
         """Say close_notify, once the handshake is over: it is in `outgoing`."""
