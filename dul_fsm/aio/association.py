@@ -38,6 +38,7 @@ from dul_fsm.drivers.requestor import (
     SourceFailed,
     endpoint_of,
     failure,
+    first_answered,
 )
 from dul_fsm.drivers.service_user import ServiceUser
 from dul_fsm.files import open_data_set, read_part10
@@ -163,8 +164,8 @@ class SCUAssociation(ServiceUser[Coroutine[Any, Any, Message], "AsyncOperation"]
 
         Raises what ended the association if that came first. `operations`: one at least.
         """
-        await self._run(lambda: any(operation.answered for operation in operations))
-        return next(operation for operation in operations if operation.answered)
+        await self._run(lambda: first_answered(operations) is not None)
+        return cast(AsyncOperation, first_answered(operations))
 
     async def _begin(self, make: Callable[[], Invocation]) -> Invoked:
         self._driver.check_outside()

@@ -161,10 +161,10 @@ class Association:
     @property
     def deadline(self) -> float | None:
         """When `handle_timeout` is due; None if nothing is waited for with a limit."""
-        below, mine = self._upper.deadline, self._watched[1]
-        if mine is None or below is None:
-            return below if mine is None else mine
-        return min(mine, below)
+        below, (_, mine) = self._upper.deadline, self._watched
+        if mine is None:
+            return below
+        return mine if below is None or mine < below else below
 
     @property
     def operations(self) -> Operations:
@@ -354,7 +354,7 @@ class Association:
             else:
                 break
         # All of it: to hold back what the last PDU is longer by would take one more write.
-        return upper.data_to_send(max(limit, upper.bytes_to_send))
+        return upper.data_to_send(upper.bytes_to_send)
 
     def _cut(self, limit: int) -> None:
         """Cut messages into fragments until about `limit` bytes wait to leave."""
@@ -494,14 +494,14 @@ class Association:
         A response is due for each operation by itself: the others' are no sign of its life. What a
         peer requests is: it may be performing any of them.
         """
-        limits, operations = self._upper.time_limits, self._exchange.operations
-        if self._upper.state is not State.Sta6 or self._release is not None:
+        limits, operations = self._upper.time_limits, self.operations
+        if not self.established or self._release is not None:
             return TimeLimit.IDLE, None
         if operations.awaiting:
             if limits.response is None:
                 return TimeLimit.RESPONSE, None
             oldest = next(iter(operations.awaiting.values()))
             return TimeLimit.RESPONSE, max(oldest, self._heard) + limits.response
-        if operations.invoked or operations.performing or limits.idle is None:
+        if operations.any or limits.idle is None:
             return TimeLimit.IDLE, None
         return TimeLimit.IDLE, self._since + limits.idle

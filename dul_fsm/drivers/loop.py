@@ -52,7 +52,6 @@ _DONE: Final = object()
 
 # A union in the middle of a function is made anew each time that it is asked about.
 _IN_TURN = (RequestReceived, ReleaseRequested)
-_ENDS = (Rejected, Released, Aborted)
 
 
 class AnyTransport(Protocol):
@@ -216,7 +215,7 @@ class Loop:
             self._performances.append(performance)
             yield from self._go_on(performance)
         else:
-            if isinstance(event, _ENDS):
+            if isinstance(event, End):
                 self.end = event
             yield from self.performing(self._performer.perform(event))
             if isinstance(event, ResponseReceived) and not self._association.ended:

@@ -12,9 +12,9 @@ Not here: the services (`service_user`), waiting (`blocking`, `aio`; `scu`, `dul
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from dul_fsm.association import Aborted, Association, Operation, Origin, Rejected, Released
 from dul_fsm.dimse import Source, as_source
@@ -212,6 +212,24 @@ class WatchedSource:
 
 class SourceFailed(Exception):
     """The source of a data set failed, which may be another operation's."""
+
+
+class Answerable(Protocol):
+    """An operation that somebody waits for, blocking or asyncio."""
+
+    @property
+    def answered(self) -> bool: ...
+
+
+A = TypeVar("A", bound=Answerable)
+
+
+def first_answered(operations: Iterable[A]) -> A | None:
+    """The first that has its answer. It is asked for at each turn of the loop, so no generator."""
+    for operation in operations:
+        if operation.answered:
+            return operation
+    return None
 
 
 def endpoint_of(peer: str | C, port: int | None) -> TCP | C:

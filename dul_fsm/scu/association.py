@@ -33,6 +33,7 @@ from dul_fsm.drivers.requestor import (
     SourceFailed,
     endpoint_of,
     failure,
+    first_answered,
 )
 from dul_fsm.drivers.service_user import ServiceUser
 from dul_fsm.errors import AssociationError
@@ -168,8 +169,8 @@ class SCUAssociation(ServiceUser[Message, Iterator[Message]]):
 
         Raises what ended the association if that came first. `operations`: one at least.
         """
-        self._run(lambda: _first_answered(operations) is not None)
-        return cast(BlockingOperation, _first_answered(operations))
+        self._run(lambda: first_answered(operations) is not None)
+        return cast(BlockingOperation, first_answered(operations))
 
     def _begin(self, invocation: Invocation) -> BlockingOperation:
         driver = self._driver
@@ -324,7 +325,9 @@ class BlockingOperation:
     @property
     def answered(self) -> bool:
         """Whether the final response is there, and what the data set lends the caller's again."""
-        return self.done or self._association._is_answered(self._invoked)
+        if self.done or not self._operation.responses:  # as it mostly is when it is asked
+            return self.done
+        return self._association._is_answered(self._invoked)
 
     def response(self) -> Message:
         """The final response; pending ones that were not taken are passed over."""
@@ -375,10 +378,3 @@ class BlockingOperation:
         """Raise what the source of the data set raised, if it did."""
         if self._invoked.failure is not None:
             raise self._invoked.failure from None
-
-
-def _first_answered(operations: Sequence[BlockingOperation]) -> BlockingOperation | None:
-    for one in operations:  # asked at each turn of the loop, when most have no response yet
-        if (one._operation.responses or one.done) and one.answered:
-            return one
-    return None

@@ -62,8 +62,9 @@ PROMPT = 0.0002
 """Seconds of a short wait; those that it takes to be woken are among them."""
 
 _may_stay_awake = threading.Lock()
-if len(os.sched_getaffinity(0)) == 1 if hasattr(os, "sched_getaffinity") else os.cpu_count() == 1:
-    _may_stay_awake.acquire()
+_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+if _processors == 1:
+    _may_stay_awake.acquire()  # for good
 
 # Python ignores SIGPIPE, but a program that embeds it may not.
 _NO_SIGNAL: int = getattr(socket, "MSG_NOSIGNAL", 0)

@@ -50,9 +50,8 @@ def run(test: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
     result = asyncio.run(main())
     assert problems == []
-    # What an earlier test has left behind may end meanwhile.
-    assert _descriptors() <= descriptors
-    assert set(threading.enumerate()) <= threads
+    assert _descriptors() == descriptors
+    assert set(threading.enumerate()) == threads
     return result
 
 

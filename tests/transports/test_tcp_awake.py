@@ -18,6 +18,7 @@ from dul_fsm.transports import TCP, tcp
 from dul_fsm.transports.base import TransportClosed
 from dul_fsm.transports.tcp import TCPTransport
 from tests.transports.helpers import PATIENCE, Task
+from tests.transports.sockets import Spy
 
 FOR_EVER = 3600.0
 several_processors = pytest.mark.skipif(
@@ -36,21 +37,6 @@ class Sleeps:
     def poll(self, *timeout: float) -> list[tuple[int, int]]:
         self.count += 1
         return self._poller.poll(*timeout)
-
-
-class Late:
-    """`recv_into` that finds nothing the first few times, as if the peer took a moment."""
-
-    def __init__(self, transport: TCPTransport) -> None:
-        self.empty = 0
-        self._receive = transport._receive
-        transport._receive = self  # type: ignore[assignment]
-
-    def __call__(self, view: memoryview) -> int:
-        self.empty -= 1
-        if self.empty >= 0:
-            raise BlockingIOError
-        return self._receive(view)
 
 
 @pytest.fixture
@@ -80,13 +66,13 @@ def test_after_a_short_wait_the_next_one_does_not_sleep(
     ends: tuple[TCPTransport, socket.socket],
 ) -> None:
     transport, peer = ends
-    late, sleeps = Late(transport), Sleeps(transport)
+    sleeps = Sleeps(transport)
     answered(transport, peer)
     answered(transport, peer)  # the first that waits
     assert sleeps.count == 1
-    late.empty = 5
+    transport._receive = late = Spy(transport._receive, *[BlockingIOError()] * 5)  # type: ignore[assignment]
     answered(transport, peer)
-    assert (sleeps.count, late.empty) == (1, -1)
+    assert (sleeps.count, len(late.calls)) == (1, 6)
 
 
 def test_after_a_long_wait_the_next_one_sleeps(
