@@ -168,6 +168,45 @@ class Touchy(Sound):
             raise
 
 
+class Overtaken(Sound):
+    """Takes a cancelled receive for the end of the send beside it, which says it has sent."""
+
+    def __init__(self, inner: AsyncLoopbackTransport) -> None:
+        super().__init__(inner)
+        self.over = asyncio.Event()
+
+    async def send(self, buffers: Sequence[Buffer], timeout: float | None) -> int:
+        send = asyncio.create_task(self.inner.send(buffers, timeout))
+        over = asyncio.create_task(self.over.wait())
+        await asyncio.wait((send, over), return_when=asyncio.FIRST_COMPLETED)
+        over.cancel()
+        if send.done():
+            return send.result()
+        send.cancel()
+        return sum(memoryview(buffer).nbytes for buffer in buffers)
+
+    async def receive_into(self, view: memoryview, timeout: float | None) -> int:
+        try:
+            return await self.inner.receive_into(view, timeout)
+        except asyncio.CancelledError:
+            self.over.set()
+            raise
+
+
+class Roomy(Sound):
+    """Sound: has room for a little more now and then, as kernels do, even when nobody receives."""
+
+    async def receive_into(self, view: memoryview, timeout: float | None) -> int:
+        try:
+            return await self.inner.receive_into(view, timeout)
+        except asyncio.CancelledError:
+            pipe = self.inner.blocking._out
+            with pipe.changed:
+                pipe.capacity += 1
+                pipe.changed.notify_all()
+            raise
+
+
 @breaks("a call that is cancelled after close comes back")
 class Mourning(Sound):
     """After close it waits for what will never come, cancelled or not."""

@@ -26,6 +26,8 @@ from tests.testing.broken_async_transports import (
     BROKEN,
     Awaited,
     Careless,
+    Overtaken,
+    Roomy,
     Sound,
     make_pair_of,
     threaded,
@@ -100,6 +102,14 @@ def test_what_breaks_a_clause_of_all_transports_is_caught_in_asyncio_too(
 
 def test_what_is_sound_passes_whole() -> None:
     assert check_transport_async(make_pair_of(Sound), half_close=half_close, reset=reset) == ()
+
+
+def test_room_that_is_found_while_another_call_is_cancelled_is_no_fault() -> None:
+    name = "to cancel one direction leaves the other waiting"
+    check_transport_async(make_pair_of(Roomy), clauses=[BY_NAME[name]])
+    with pytest.raises(TransportFault, match="what arrived is not what was sent") as caught:
+        check_transport_async(make_pair_of(Overtaken), clauses=[BY_NAME[name]])
+    assert caught.value.clause == name
 
 
 def test_what_waits_in_threads_keeps_what_is_asked_of_all_transports() -> None:
