@@ -4,9 +4,10 @@ A socket is non-blocking: a send, or a receive of what has come, is one system c
 to wait is a `poll`, which sleeps until the kernel has something; a receive goes to it at once when
 the one before took all that was there. POSIX systems only (`poll`, `sendmsg`).
 
-To fall asleep and be woken takes longer than a peer nearby takes to answer. So after a wait that
-was over within `PROMPT` the next one stays awake for `AWAKE`, one thread of a process at a time,
-before it sleeps. A peer that takes its time finds us asleep, and an idle connection costs nothing.
+To fall asleep and be woken takes longer than a peer nearby takes to answer, and a processor that
+has slept is slow for a while. So after a wait that was over within `AWAKE` the next one stays awake
+for as long before it sleeps, one thread of a process at a time. A peer that takes its time finds us
+asleep, and an idle connection costs nothing.
 
 What is *not* here: TLS. The asyncio kind is in `dul_fsm.transports.aio`.
 """
@@ -54,12 +55,10 @@ ACCEPT_PAUSE = 0.1
 """Seconds until the next try when there is no descriptor for a new connection: short for a peer
 that waits, long for a processor."""
 
-AWAKE = 0.0001
-"""Seconds for which a receive stays awake when the last wait was short. Never where there is only
-one processor: the peer may need it."""
-
-PROMPT = 0.0002
-"""Seconds of a short wait; those that it takes to be woken are among them."""
+AWAKE = 0.0005
+"""Seconds of a short wait, and for which the next one stays awake: a peer on this network answers
+in them, or reads the next file that it sends. Never where there is only one processor: the peer may
+need it."""
 
 _may_stay_awake = threading.Lock()
 _processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -231,7 +230,7 @@ class TCPTransport:
             count = self._receive_awake(view, by)
         if count is None:
             count = self._receive_asleep(view, None if timeout is None else began + timeout)
-        self._prompt = time.monotonic() - began < PROMPT
+        self._prompt = time.monotonic() - began < AWAKE
         return count
 
     def _receive_awake(self, view: memoryview, by: float) -> int | None:

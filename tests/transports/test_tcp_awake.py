@@ -1,4 +1,4 @@
-"""A peer that answers at once is waited for awake, and no other: `tcp.PROMPT`."""
+"""A peer that answers at once is waited for awake, and no other: `tcp.AWAKE`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,6 @@ class Sleeps:
 def ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[TCPTransport, socket.socket]]:
     """A transport, and a plain socket as its peer. However long a wait takes, it is a short one."""
     monkeypatch.setattr(tcp, "AWAKE", FOR_EVER)
-    monkeypatch.setattr(tcp, "PROMPT", FOR_EVER)
     with socket.create_server(("127.0.0.1", 0)) as server:
         transport = TCP("127.0.0.1", server.getsockname()[1]).connect(PATIENCE)
         peer, _ = server.accept()
@@ -80,7 +79,7 @@ def test_after_a_long_wait_the_next_one_sleeps(
 ) -> None:
     transport, peer = ends
     sleeps = Sleeps(transport)
-    monkeypatch.setattr(tcp, "PROMPT", 0.0)  # every wait is a long one
+    monkeypatch.setattr(tcp, "AWAKE", 0.0)  # every wait is a long one
     answered(transport, peer)
     for times in (1, 2):
         answered(transport, peer)
@@ -96,7 +95,6 @@ def test_who_is_awake_for_nothing_goes_to_sleep_and_next_time_at_once(
     ticks = itertools.count()
     monkeypatch.setattr(tcp, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
     monkeypatch.setattr(tcp, "AWAKE", 3)
-    monkeypatch.setattr(tcp, "PROMPT", 3)
     awake = []
 
     def nothing_yet(view: memoryview) -> int:
