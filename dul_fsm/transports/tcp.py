@@ -6,8 +6,8 @@ the one before took all that was there. POSIX systems only (`poll`, `sendmsg`).
 
 To fall asleep and be woken takes longer than a peer nearby takes to answer, and a processor that
 has slept is slow for a while. So after a wait that was over within `AWAKE` the next one stays awake
-for as long before it sleeps, one thread of a process at a time. A peer that takes its time finds us
-asleep, and an idle connection costs nothing.
+for as long before it sleeps, if no other connection of this process was busy meanwhile (`ALONE`). A
+peer that takes its time finds us asleep, and an idle connection costs nothing.
 
 What is *not* here: TLS. The asyncio kind is in `dul_fsm.transports.aio`.
 """
@@ -15,6 +15,7 @@ What is *not* here: TLS. The asyncio kind is in `dul_fsm.transports.aio`.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import select
 import socket
@@ -55,15 +56,20 @@ ACCEPT_PAUSE = 0.1
 """Seconds until the next try when there is no descriptor for a new connection: short for a peer
 that waits, long for a processor."""
 
-AWAKE = 0.0005
-"""Seconds of a short wait, and for which the next one stays awake: a peer on this network answers
+AWAKE = 0.001
+"""Seconds of a short wait, and for which the next one stays awake: on this network a peer answers
 in them, or reads the next file that it sends. Never where there is only one processor: the peer may
 need it."""
 
-_may_stay_awake = threading.Lock()
+ALONE = 0.01
+"""Seconds for which no other connection of this process may have received anything: where several
+are busy, whoever is awake for nothing is in the way of the others, and of their peers."""
+
 _processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-if _processors == 1:
-    _may_stay_awake.acquire()  # for good
+
+# The connection that was the last to receive something, and since when no other one has.
+_latest: TCPTransport | None = None
+_alone_since = -math.inf
 
 # Python ignores SIGPIPE, but a program that embeds it may not.
 _NO_SIGNAL: int = getattr(socket, "MSG_NOSIGNAL", 0)
@@ -157,6 +163,7 @@ class TCPTransport:
 
     def receive_into(self, view: memoryview, timeout: float | None) -> int:
         """See `Transport.receive_into`."""
+        global _latest, _alone_since
         try:
             self._receiving = True
             if self._closed:
@@ -170,6 +177,9 @@ class TCPTransport:
                     count = self._wait_and_receive(view, timeout)
             if not count:
                 self._judge_end(view)
+            if _latest is not self:
+                _alone_since = time.monotonic() if _latest else -math.inf
+                _latest = self
             self._drained = count < len(view)
             self._unacknowledged = True
             return count
@@ -223,9 +233,11 @@ class TCPTransport:
             self._unacknowledged = False
             self._acknowledge()
         began = time.monotonic()
-        prompt, self._prompt = self._prompt, False
+        if timeout is not None and timeout <= 0:
+            return self._receive_asleep(view, began)  # it does not wait
+        prompt, self._prompt = self._prompt and _processors != 1, False
         count = None
-        if prompt:
+        if prompt and began - _alone_since > ALONE:
             by = began + (AWAKE if timeout is None else min(timeout, AWAKE))
             count = self._receive_awake(view, by)
         if count is None:
@@ -235,16 +247,11 @@ class TCPTransport:
 
     def _receive_awake(self, view: memoryview, by: float) -> int | None:
         """Ask until then whether something has come; None if nothing has."""
-        if not _may_stay_awake.acquire(blocking=False):
-            return None
-        try:
-            while time.monotonic() < by:
-                try:
-                    return self._receive(view)
-                except BlockingIOError:
-                    continue
-        finally:
-            _may_stay_awake.release()
+        while _latest is self and time.monotonic() < by:
+            try:
+                return self._receive(view)
+            except BlockingIOError:
+                continue
         return None
 
     def _receive_asleep(self, view: memoryview, deadline: float | None) -> int:
@@ -279,10 +286,13 @@ class TCPTransport:
 
     def _release(self) -> None:
         """Close the descriptor, unless somebody is still inside: then that one does it."""
+        global _latest
         with self._lock:
             if self._released or self._receiving or self._sending:
                 return
             self._released = True
+            if _latest is self:
+                _latest = None
             self._drain()
             self._socket.close()
 

@@ -9,7 +9,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +19,7 @@ import pytest
 from dul_fsm.transports import TCP, tcp
 from dul_fsm.transports.base import TransportClosed
 from dul_fsm.transports.tcp import TCPTransport
+from tests.drivers.support import eventually
 from tests.transports.helpers import PATIENCE, Task
 from tests.transports.sockets import Spy
 
@@ -39,16 +42,25 @@ class Sleeps:
         return self._poller.poll(*timeout)
 
 
-@pytest.fixture
-def ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[TCPTransport, socket.socket]]:
-    """A transport, and a plain socket as its peer. However long a wait takes, it is a short one."""
-    monkeypatch.setattr(tcp, "AWAKE", FOR_EVER)
+@contextmanager
+def connection() -> Iterator[tuple[TCPTransport, socket.socket]]:
+    """A transport, and a plain socket as its peer."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         transport = TCP("127.0.0.1", server.getsockname()[1]).connect(PATIENCE)
         peer, _ = server.accept()
-    yield transport, peer
-    transport.close()
-    peer.close()
+    try:
+        yield transport, peer
+    finally:
+        transport.close()
+        peer.close()
+
+
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[TCPTransport, socket.socket]]:
+    """A connection. However long a wait takes, it is a short one."""
+    monkeypatch.setattr(tcp, "AWAKE", FOR_EVER)
+    with connection() as both:
+        yield both
 
 
 def answered(
@@ -95,10 +107,10 @@ def test_who_is_awake_for_nothing_goes_to_sleep_and_next_time_at_once(
     ticks = itertools.count()
     monkeypatch.setattr(tcp, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
     monkeypatch.setattr(tcp, "AWAKE", 3)
-    awake = []
+    awake: list[memoryview] = []
 
     def nothing_yet(view: memoryview) -> int:
-        if tcp._may_stay_awake.locked():
+        if sleeps.count == times - 1:  # it has not slept yet
             awake.append(view)
             raise BlockingIOError
         return receive(view)
@@ -110,14 +122,80 @@ def test_who_is_awake_for_nothing_goes_to_sleep_and_next_time_at_once(
 
 
 @several_processors
-def test_one_thread_at_a_time_stays_awake(ends: tuple[TCPTransport, socket.socket]) -> None:
+def test_where_another_connection_is_busy_nobody_stays_awake(
+    ends: tuple[TCPTransport, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport, peer = ends
+    now = time.monotonic()
+    monkeypatch.setattr(tcp, "time", SimpleNamespace(monotonic=lambda: now))
+    sleeps = Sleeps(transport)
+    with connection() as (other, its_peer):
+        answered(other, its_peer)
+        answered(transport, peer)
+        answered(transport, peer)
+        assert sleeps.count == 1
+        now += tcp.ALONE / 2
+        answered(transport, peer)  # the other one has not been idle for long enough
+        assert sleeps.count == 2
+        now += tcp.ALONE
+        answered(transport, peer)
+        assert sleeps.count == 2
+        answered(other, its_peer)
+        answered(transport, peer)
+        assert sleeps.count == 3
+
+
+@several_processors
+def test_a_connection_that_was_closed_is_not_busy(
+    ends: tuple[TCPTransport, socket.socket],
+) -> None:
+    transport, peer = ends
+    with connection() as (other, its_peer):
+        answered(other, its_peer)
+    sleeps = Sleeps(transport)
+    answered(transport, peer)
+    answered(transport, peer)
+    answered(transport, peer)
+    assert sleeps.count == 1
+
+
+@several_processors
+def test_who_is_awake_goes_to_sleep_when_another_connection_gets_busy(
+    ends: tuple[TCPTransport, socket.socket],
+) -> None:
     transport, peer = ends
     sleeps = Sleeps(transport)
     answered(transport, peer)
     answered(transport, peer)
-    with tcp._may_stay_awake:
-        answered(transport, peer)
-    assert sleeps.count == 2
+    receive, awake = transport._receive, threading.Event()
+
+    def watched(view: memoryview) -> int:
+        awake.set()
+        return receive(view)
+
+    transport._receive = watched  # type: ignore[assignment]
+    with connection() as (other, its_peer):
+        task = Task(lambda: transport.receive_into(memoryview(bytearray(8)), None))
+        assert awake.wait(PATIENCE)
+        answered(other, its_peer)
+        eventually(lambda: sleeps.count == 2)
+        peer.sendall(b"x")
+        assert task.result() == 1
+
+
+@several_processors
+def test_who_only_looks_whether_something_has_come_is_no_less_awake_afterwards(
+    ends: tuple[TCPTransport, socket.socket],
+) -> None:
+    transport, peer = ends
+    answered(transport, peer)
+    answered(transport, peer)
+    sleeps = Sleeps(transport)
+    with pytest.raises(TimeoutError):
+        transport.receive_into(memoryview(bytearray(8)), 0)
+    looked = sleeps.count
+    answered(transport, peer)
+    assert sleeps.count == looked
 
 
 @several_processors
@@ -127,7 +205,6 @@ def test_the_time_out_is_kept_awake_too(ends: tuple[TCPTransport, socket.socket]
     answered(transport, peer)
     with pytest.raises(TimeoutError):
         transport.receive_into(memoryview(bytearray(8)), 0.001)
-    assert not tcp._may_stay_awake.locked()
 
 
 @several_processors
@@ -148,12 +225,17 @@ def test_a_close_ends_a_receive_that_is_awake(ends: tuple[TCPTransport, socket.s
     transport.close()
     with pytest.raises(TransportClosed):
         task.result()
-    assert not tcp._may_stay_awake.locked()
 
 
-@several_processors
-def test_where_there_is_one_processor_nobody_stays_awake() -> None:
-    asks = "from dul_fsm.transports import tcp; print(tcp._may_stay_awake.locked())"
-    alone = f"import os; os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}}); {asks}"
-    for program, locked in ((asks, "False\n"), (alone, "True\n")):
-        assert subprocess.check_output([sys.executable, "-c", program], text=True) == locked
+def test_where_there_is_one_processor_nobody_stays_awake(
+    ends: tuple[TCPTransport, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport, peer = ends
+    sleeps = Sleeps(transport)
+    monkeypatch.setattr(tcp, "_processors", 1)
+    for times in range(4):
+        answered(transport, peer)
+        assert sleeps.count == times
+    counts = "from dul_fsm.transports import tcp; print(tcp._processors)"
+    alone = f"import os; os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}}); {counts}"
+    assert subprocess.check_output([sys.executable, "-c", alone], text=True) == "1\n"
