@@ -91,34 +91,45 @@ class StudyFolder:
         self.root.mkdir(parents=True, exist_ok=True)
         self._remove_leftovers()
 
+    def prepare(self) -> IncomingFile:
+        """A hidden file for a data set of which nothing is known yet, to be given to `begin`.
+
+        So that a file can be made while nobody waits for it. Raises OSError.
+        """
+        while True:
+            hidden = f"{self._prefix}{os.getpid()}-{next(_numbers)}.part"
+            # The name may be taken: process ids come back.
+            with suppress(FileExistsError):
+                descriptor = os.open(hidden, _CREATE, 0o666)
+                return IncomingFile(descriptor, hidden, self._keep, self.durable)
+
     def begin(
         self,
         sop_class_uid: str,
         sop_instance_uid: str,
         transfer_syntax_uid: str,
         source_ae_title: str = "",
+        *,
+        prepared: IncomingFile | None = None,
     ) -> IncomingFile:
         """A file for a data set that is about to arrive.
 
-        Raises `InvalidUID` for the SOP Instance UID, ValueError for another UID that is not
-        ASCII or too long, and OSError.
+        `prepared`: what `prepare` gave; used, or discarded. Raises `InvalidUID` for the SOP
+        Instance UID, ValueError for another UID that is not ASCII or too long, and OSError.
         """
         if not is_uid(sop_instance_uid):
+            if prepared is not None:
+                prepared.discard()
             raise InvalidUID(f"the SOP Instance UID is not a UID: {sop_instance_uid[:80]!r}")
-        while True:
-            hidden = f"{self._prefix}{os.getpid()}-{next(_numbers)}.part"
-            # The name may be taken: process ids come back.
-            with suppress(FileExistsError):
-                descriptor = os.open(hidden, _CREATE, 0o666)
-                break
-        return IncomingFile(
-            descriptor,
-            hidden,
+        if prepared is not None and not prepared.is_there:
+            prepared.discard()
+            prepared = None
+        file = self.prepare() if prepared is None else prepared
+        file.begin(
             (sop_class_uid, sop_instance_uid, transfer_syntax_uid),
             (*self._implementation, source_ae_title),
-            self._keep,
-            self.durable,
         )
+        return file
 
     def _keep(self, received: Part10File, study: str, series: str) -> Path:
         """Give a complete hidden file its name; or drop it, if its data set is there already."""

@@ -33,7 +33,7 @@ answers where it is now."""
 
 
 class IncomingFile:
-    """A SOP Instance that is being received; `StudyFolder.begin` makes it.
+    """A SOP Instance that is being received, or about to be; `StudyFolder` makes it.
 
     For one thread. `commit` or `discard` ends it. An error discards it, and so does leaving a
     `with` block without a commit.
@@ -50,29 +50,32 @@ class IncomingFile:
         "data_set_length",
     )
 
-    def __init__(
-        self,
-        descriptor: int,
-        hidden: str,
-        identity: tuple[str, str, str],
-        origin: tuple[str, str, str],
-        keep: Keep,
-        durable: bool,
-    ) -> None:
-        """Take over `descriptor`, the empty file `hidden` open for reading and writing.
+    def __init__(self, descriptor: int, hidden: str, keep: Keep, durable: bool) -> None:
+        """Take over `descriptor`, the empty file `hidden` open for reading and writing."""
+        self._descriptor = descriptor
+        self._hidden = hidden
+        self._keep = keep
+        self._durable = durable
+        self._identity = "", "", ""
+        self._gathered = bytearray()
+        self._offset = 0  # of the data set; 0 before `begin`
+        self.data_set_length = 0
+        """Bytes of the data set so far."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether nobody has removed the hidden file."""
+        return os.fstat(self._open()).st_nlink > 0
+
+    def begin(self, identity: tuple[str, str, str], origin: tuple[str, str, str]) -> None:
+        """Say what the data set is.
 
         `identity`: SOP class, SOP instance, transfer syntax. `origin`: implementation class UID
         and version name, source AE title. Raises ValueError for a UID that is none.
         """
-        self._descriptor = descriptor
-        self._hidden = hidden
         self._identity = identity
-        self._keep = keep
-        self._durable = durable
-        self.data_set_length = 0
-        """Bytes of the data set so far."""
         try:
-            self._gathered = bytearray(file_meta(*identity, *origin))
+            self._gathered += file_meta(*identity, *origin)
         except ValueError:
             self.discard()
             raise
@@ -99,6 +102,8 @@ class IncomingFile:
     def commit(self) -> Path:
         """The data set is complete: give the file its name, and return it. Raises OSError."""
         descriptor = self._open()
+        if not self._offset:
+            raise ValueError("nobody has said yet what it is")
         try:
             _write_all(descriptor, self._gathered)
             self._gathered.clear()

@@ -14,6 +14,7 @@ Not here: where a file goes and what it is called (`files`), the protocol (`serv
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -176,6 +177,7 @@ class StorageHandler(DiscardHandler):
         """`folder` may be shared by any number of handlers; `tell` as for `DiscardHandler`."""
         super().__init__(tell)
         self._folder = folder
+        self._next: IncomingFile | None = None  # made ahead
 
     def open_sink(self, message: Message) -> Sink:
         """See `Handler.open_sink`."""
@@ -183,12 +185,14 @@ class StorageHandler(DiscardHandler):
         if not isinstance(command, CStoreRQ):
             return super().open_sink(message)
         uid = command.affected_sop_instance_uid
+        prepared, self._next = self._next, None
         try:
             file = self._folder.begin(
                 command.affected_sop_class_uid,
                 uid,
                 message.context.transfer_syntax,
                 self.calling_ae_title,
+                prepared=prepared,
             )
         except InvalidUID as error:
             # What the peer calls it cannot be the name of a file. Its data set still has to be
@@ -210,6 +214,19 @@ class StorageHandler(DiscardHandler):
         path = sink.commit()
         self._told_stored(message, sink.file.data_set_length, path)
         return self.kept(path)
+
+    def answered(self, message: Message) -> None:
+        """See `Handler.answered`. While the peer looks for its next image, its file is made."""
+        if isinstance(message.sink, _Arriving) and self._next is None:
+            with suppress(OSError):  # whoever needs it will be told
+                self._next = self._folder.prepare()
+
+    def closed(self) -> None:
+        """See `Handler.closed`."""
+        prepared, self._next = self._next, None
+        if prepared is not None:
+            prepared.discard()
+        super().closed()
 
     def kept(self, path: Path) -> int:
         """A file has its name; the status to answer, no failure: for those who do more with it."""

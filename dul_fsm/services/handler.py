@@ -145,6 +145,12 @@ class Handler:
         """N-DELETE (PS3.7 §10.1.6). Returns the status."""
         return status.NO_SUCH_SOP_CLASS
 
+    def answered(self, message: Message) -> None:
+        """The last response to a request has left: now is the time for what can wait until then.
+
+        Not called if the association ends before. What has come meanwhile may be served first.
+        """
+
     def released(self, event: Released) -> None:
         """The association ended in order."""
 

@@ -68,6 +68,8 @@ class Performer:
         self._admit = admit
         self._report = report
         self._secure = secure
+        # Most have nothing to do then, and need not give up their turn for it.
+        self._tells_answered = type(handler).answered is not Handler.answered
         self._cancelled: set[Message] = set()  # requests
         self._failures: dict[Message, Exception] = {}
         self._held: set[Message] = set()  # with a data set, and not performed yet
@@ -249,6 +251,10 @@ class Performer:
             performance.fail(error)
         finally:
             self._cancelled.discard(message)
+        if self._tells_answered:
+            yield TURN  # the response leaves
+            if not self._association.ended:
+                yield from self._tell(partial(self._handler.answered, message))
 
 
 def _offered(request: AAssociateRQ) -> dict[str, tuple[bool, bool]]:

@@ -209,6 +209,51 @@ def test_every_uid_is_one_harmless_part_of_a_path(text: str) -> None:
         assert ".." not in text
 
 
+# Prepared ahead ----------------------------------------------------------------------------------
+
+
+def hidden(root: Path) -> list[Path]:
+    return [path for path in files(root) if path.name.startswith(".")]
+
+
+def test_a_file_that_was_prepared_is_the_one_that_is_written(tmp_path: Path) -> None:
+    folder = study_folder(tmp_path)
+    prepared = folder.prepare()
+    (before,) = hidden(tmp_path)
+    inode = before.stat().st_ino
+    file = folder.begin(CT_IMAGE_STORAGE, "1.2.3", EXPLICIT, "SENDER", prepared=prepared)
+    assert file is prepared
+    file.write(samples.data_set())
+    path = file.commit()
+    assert (path.stat().st_ino, stored(path)) == (inode, samples.data_set())
+    assert hidden(tmp_path) == []
+
+
+def test_a_prepared_file_that_somebody_has_removed_is_made_anew(tmp_path: Path) -> None:
+    folder = study_folder(tmp_path)
+    prepared = folder.prepare()
+    (path,) = hidden(tmp_path)
+    path.unlink()
+    file = folder.begin(CT_IMAGE_STORAGE, "1.2.3", EXPLICIT, prepared=prepared)
+    file.write(samples.data_set())
+    assert stored(file.commit()) == samples.data_set()
+    with pytest.raises(ValueError, match="discarded"):
+        prepared.write(b"")
+
+
+def test_a_prepared_file_is_discarded_for_what_is_not_a_uid(tmp_path: Path) -> None:
+    folder = study_folder(tmp_path)
+    with pytest.raises(InvalidUID):
+        folder.begin(CT_IMAGE_STORAGE, "x", EXPLICIT, prepared=folder.prepare())
+    assert files(tmp_path) == []
+
+
+def test_a_prepared_file_of_which_nothing_is_known_is_not_kept(tmp_path: Path) -> None:
+    with study_folder(tmp_path).prepare() as prepared, pytest.raises(ValueError, match="what it"):
+        prepared.commit()
+    assert files(tmp_path) == []
+
+
 # Many at a time ----------------------------------------------------------------------------------
 
 

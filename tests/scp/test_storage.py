@@ -13,7 +13,7 @@ import pytest
 
 from dul_fsm.dimse import CommandField, CStoreRSP, status
 from dul_fsm.errors import AssociationRejected
-from dul_fsm.files import incoming
+from dul_fsm.files import IncomingFile, StudyFolder, incoming
 from dul_fsm.negotiation import ContextLike
 from dul_fsm.scp import Server, serve
 from dul_fsm.scp.storage import (
@@ -29,6 +29,7 @@ from dul_fsm.scu import SCUAssociation, associate
 from dul_fsm.services.handler import Handler
 from dul_fsm.services.sop_classes import VERIFICATION
 from dul_fsm.transports import Loopback
+from tests.drivers.support import eventually
 from tests.files.samples import CT_IMAGE_STORAGE, EXPLICIT, data_set, files, stored, study_folder
 
 CONTEXTS: list[ContextLike] = [(CT_IMAGE_STORAGE, [EXPLICIT]), VERIFICATION]
@@ -109,7 +110,48 @@ def test_success_is_answered_only_when_the_file_has_its_name(tmp_path: Path) -> 
     with storing(tmp_path) as ground, ground.associate() as association:
         for number in range(1, 20):
             assert send(association, data_set(f"1.2.{number}"), f"1.2.{number}") == status.SUCCESS
-            assert len(files(tmp_path)) == number
+            assert len(list(tmp_path.rglob("*.dcm"))) == number
+
+
+def prepared(root: Path) -> list[Path]:
+    return [path for path in files(root) if path.name.startswith(".")]
+
+
+def test_the_next_file_is_made_while_the_peer_has_its_answer_and_goes_with_it(
+    tmp_path: Path,
+) -> None:
+    with storing(tmp_path) as ground, ground.associate() as association:
+        inodes = []
+        for number in range(1, 4):
+            assert send(association, data_set(f"1.2.{number}"), f"1.2.{number}") == status.SUCCESS
+            eventually(lambda: prepared(tmp_path))
+            inodes.append(prepared(tmp_path)[0].stat().st_ino)
+        association.release()
+        ground.told.wait_for(Ended)
+    kept = [tmp_path / f"1.2.3.1/1.2.3.2/1.2.{number}.dcm" for number in (2, 3)]
+    assert [path.stat().st_ino for path in kept] == inodes[:2]
+    assert prepared(tmp_path) == []
+
+
+def test_where_the_next_file_cannot_be_made_ahead_whoever_needs_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = threading.Event()
+
+    def prepare(folder: StudyFolder) -> IncomingFile:
+        tried.set()
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with storing(tmp_path) as ground, ground.associate() as association:
+        real = StudyFolder.prepare
+        assert send(association, data_set("1.2.1"), "1.2.1") == status.SUCCESS
+        eventually(lambda: prepared(tmp_path))
+        monkeypatch.setattr(StudyFolder, "prepare", prepare)
+        assert send(association, data_set("1.2.2"), "1.2.2") == status.SUCCESS
+        assert tried.wait(10)
+        assert send(association, data_set("1.2.3"), "1.2.3") == status.PROCESSING_FAILURE
+        monkeypatch.setattr(StudyFolder, "prepare", real)
+        assert send(association, data_set("1.2.3"), "1.2.3") == status.SUCCESS
 
 
 def test_another_data_set_under_the_same_uid_is_kept_beside_the_first(tmp_path: Path) -> None:

@@ -319,6 +319,69 @@ def test_a_status_that_is_none_is_a_failure(
     assert len(pair.acceptor.failures) == 1
 
 
+class Answering(SCP):
+    """Wants to know when it has answered."""
+
+    pair: Pair
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_answered: Callable[[], None] = lambda: None
+
+    def answered(self, message: Message) -> None:
+        association = self.pair.acceptor.association
+        self.told.append((type(message.command), association.sending))
+        self.on_answered()
+
+
+@pytest.fixture
+def answering() -> Answering:
+    scp = Answering()
+    scp.pair = Pair(scp)
+    scp.pair.associate(CONTEXTS)
+    scp.told.clear()
+    return scp
+
+
+def test_a_handler_hears_when_its_answer_has_left_whatever_it_was(answering: Answering) -> None:
+    pair = answering.pair
+    assert pair.invoke(echo(1)).status == 0
+    assert pair.invoke(store(2), b"data").status == 0
+    answering.on_store = raiser(BUG)
+    assert pair.invoke(store(3), b"data").status == 0x0110
+    assert pair.invoke(find(4), b"").status == 0
+    pair.run()
+    told = [event for event in answering.told if event != "open"]
+    assert told == [
+        *("echo", (CEchoRQ, False)),
+        *("store", (CStoreRQ, False)),
+        *("store", (CStoreRQ, False)),
+        *("find", (CFindRQ, False)),
+    ]
+
+
+def test_what_a_handler_raises_once_it_has_answered_is_reported_and_no_more(
+    answering: Answering,
+) -> None:
+    answering.on_answered = raiser(BUG)
+    assert answering.pair.invoke(echo(1)).status == 0
+    answering.pair.run()
+    assert answering.pair.acceptor.failures == [BUG]
+    answering.on_answered = lambda: None
+    assert answering.pair.invoke(echo(2)).status == 0
+
+
+def test_a_handler_whose_answer_cannot_leave_is_not_told_that_it_has(answering: Answering) -> None:
+    pair = answering.pair
+    answering.on_echo = raiser(AbortAssociation("enough"))
+    pair.requestor.association.send_request(
+        pair.requestor.association.context_for(VERIFICATION), echo(1)
+    )
+    pair.run()
+    assert isinstance(pair.acceptor.end, Aborted)
+    assert [type(event) for event in answering.told[:2]] == [str, Aborted]
+
+
 def test_no_room_left_is_told_without_the_path(scp: SCP, pair: Pair) -> None:
     scp.on_store = raiser(NO_ROOM)  # as a commit would
     response = pair.invoke(store(), b"data")
