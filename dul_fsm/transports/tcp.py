@@ -251,7 +251,7 @@ class TCPTransport:
             try:
                 return self._receive(view)
             except BlockingIOError:
-                continue
+                os.sched_yield()  # the peer may have been put on this processor
         return None
 
     def _receive_asleep(self, view: memoryview, deadline: float | None) -> int:
