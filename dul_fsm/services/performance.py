@@ -62,6 +62,9 @@ _METHODS = {
 }
 """What a handler performs each request with."""
 
+_COMPOSITE = (CEchoRQ, CStoreRQ, CFindRQ, CGetRQ, CMoveRQ)
+"""The requests of PS3.7 §9."""
+
 _NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
@@ -280,7 +283,7 @@ def refusal(message: Message) -> int | None:
     The role and the SOP Class are those that were negotiated for the context (PS3.7 §D.3.3.4).
     """
     command, context = message.command, message.context
-    composite = isinstance(command, CEchoRQ | CStoreRQ | CFindRQ | CGetRQ | CMoveRQ)
+    composite = isinstance(command, _COMPOSITE)
     not_supported = status.SOP_CLASS_NOT_SUPPORTED if composite else status.NO_SUCH_SOP_CLASS
     # PS3.7 §7.2: notifications go the other way, from the SCP to the SCU.
     if not (context.scu if isinstance(command, NEventReportRQ) else context.scp):
