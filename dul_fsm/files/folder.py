@@ -131,7 +131,7 @@ class StudyFolder:
         )
         return file
 
-    def _keep(self, received: Part10File, study: str, series: str) -> Path:
+    def _keep(self, received: IncomingFile, study: str, series: str) -> Path:
         """Give a complete hidden file its name; or drop it, if its data set is there already."""
         folder = os.path.join(
             self.root, study if is_uid(study) else NO_STUDY, series if is_uid(series) else NO_SERIES
@@ -141,19 +141,19 @@ class StudyFolder:
             # Not `.2`, which could be the name of another UID.
             path = f"{base}_{number}.dcm" if number > 1 else f"{base}.dcm"
             try:
-                self._name(received.path, path)
+                self._name(received.hidden, path)
                 break
             except FileExistsError:
-                if _same_data_set(received, path):
+                if _same_data_set(received.part10(), path):
                     break
         with suppress(FileNotFoundError):
-            os.unlink(received.path)
+            os.unlink(received.hidden)
         if self.durable:
             for parent in (folder, os.path.dirname(folder), self.root):
                 _sync_folder(parent)
         return Path(path)
 
-    def _name(self, hidden: Path, path: str) -> None:
+    def _name(self, hidden: str, path: str) -> None:
         """Give the file its name; FileExistsError when that is taken."""
         try:
             try:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import TypeAlias
 
 from dul_fsm.files.part10 import HEAD_LENGTH, Part10File, file_meta, open_data_set
 from dul_fsm.files.scanner import scan_head
@@ -27,8 +28,8 @@ STUDY_INSTANCE_UID = 0x0020000D
 SERIES_INSTANCE_UID = 0x0020000E
 _PLACE = frozenset({STUDY_INSTANCE_UID, SERIES_INSTANCE_UID})
 
-Keep = Callable[[Part10File, str, str], Path]
-"""Takes the complete hidden file and the Study and Series Instance UID found in it (empty: none);
+Keep: TypeAlias = "Callable[[IncomingFile, str, str], Path]"
+"""Takes a file that is complete, and the Study and Series Instance UID found in it (empty: none);
 answers where it is now."""
 
 
@@ -43,17 +44,18 @@ class IncomingFile:
         "_descriptor",
         "_durable",
         "_gathered",
-        "_hidden",
         "_identity",
         "_keep",
         "_offset",
         "data_set_length",
+        "hidden",
     )
 
     def __init__(self, descriptor: int, hidden: str, keep: Keep, durable: bool) -> None:
         """Take over `descriptor`, the empty file `hidden` open for reading and writing."""
         self._descriptor = descriptor
-        self._hidden = hidden
+        self.hidden = hidden
+        """The path of the hidden file; empty when there is none any more."""
         self._keep = keep
         self._durable = durable
         self._identity = "", "", ""
@@ -107,26 +109,43 @@ class IncomingFile:
         try:
             _write_all(descriptor, self._gathered)
             self._gathered.clear()
-            part10 = Part10File(
-                Path(self._hidden), *self._identity, self._offset, self.data_set_length
-            )
-            study, series = _find_place(descriptor, part10)
+            study, series = self._find_place(descriptor)
             if self._durable:
                 os.fsync(descriptor)
             # A full quota on a network file system may be told no earlier than here.
             self._descriptor = -1
             os.close(descriptor)
-            path = self._keep(part10, study, series)
+            path = self._keep(self, study, series)
         except BaseException:
             self.discard()
             raise
-        self._hidden = ""
+        self.hidden = ""
         return path
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """What `begin` was told."""
+        return self._identity[1]
+
+    def part10(self) -> Part10File:
+        """What was received, as the hidden file has it."""
+        return Part10File(Path(self.hidden), *self._identity, self._offset, self.data_set_length)
+
+    def _find_place(self, descriptor: int) -> tuple[str, str]:
+        """The Study and the Series Instance UID of what is complete; empty when it has none."""
+        syntax = self._identity[2]
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        head = os.read(descriptor, HEAD_LENGTH)[self._offset :]
+        values, _, finished = scan_head(head, syntax, _PLACE)
+        if not finished and len(head) < self.data_set_length:
+            with open_data_set(self.part10()) as data_set:
+                values = scan_head(data_set, syntax, _PLACE).values
+        return values.get(STUDY_INSTANCE_UID, ""), values.get(SERIES_INSTANCE_UID, "")
 
     def discard(self) -> None:
         """Remove what was received. Does nothing after `commit` or `discard`; never raises."""
         descriptor, self._descriptor = self._descriptor, -1
-        hidden, self._hidden = self._hidden, ""
+        hidden, self.hidden = self.hidden, ""
         with suppress(OSError):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -163,14 +182,3 @@ def _write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
             if not taken:
                 raise OSError(errno.EIO, "nothing was written")
             written += taken
-
-
-def _find_place(descriptor: int, part10: Part10File) -> tuple[str, str]:
-    """The Study and the Series Instance UID of a complete hidden file; empty when it has none."""
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    head = os.read(descriptor, HEAD_LENGTH)[part10.data_set_offset :]
-    values, _, finished = scan_head(head, part10.transfer_syntax_uid, _PLACE)
-    if not finished and len(head) < part10.data_set_length:
-        with open_data_set(part10) as data_set:
-            values = scan_head(data_set, part10.transfer_syntax_uid, _PLACE).values
-    return values.get(STUDY_INSTANCE_UID, ""), values.get(SERIES_INSTANCE_UID, "")
