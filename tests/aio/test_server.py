@@ -139,6 +139,25 @@ def test_a_slow_handler_does_not_stop_the_others() -> None:
     run(test)
 
 
+def test_what_waits_for_the_answer_to_leave_may_take_its_time() -> None:
+    leave, answered = asyncio.Event(), asyncio.Event()
+
+    class Later(SCP):
+        async def answered(self, message: Message) -> None:
+            await leave.wait()
+            answered.set()
+
+    async def test() -> None:
+        async with linked("127.0.0.1", Later) as link, associate(link.peer) as association:
+            await association.c_echo()
+            assert not answered.is_set()
+            leave.set()
+            await answered.wait()
+            await association.c_echo()
+
+    run(test)
+
+
 @pytest.mark.parametrize("kind", ["loopback", "127.0.0.1"])
 def test_a_peer_that_never_stops_sending_does_not_stop_the_others(kind: str) -> None:
     """Its bytes are always there, so its task would never have to wait."""
