@@ -5,7 +5,9 @@ Not here: the workloads (`stores`, `others`, `sweeps`).
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property, partial
@@ -124,8 +126,9 @@ class Bench:
                 output = None
                 if to_disk:
                     output = self.folder / f"received-{len(contestants)}"
-                    output.mkdir()
-                    stack.callback(shutil.rmtree, output, ignore_errors=True)
+                    for folder in (output, _aside(output)):
+                        folder.mkdir()
+                        stack.callback(shutil.rmtree, folder, ignore_errors=True)
                 process, port = stack.enter_context(self.scp(pair[1], maximum, output, adapt))
                 contestants[arrow(pair)] = partial(
                     self._transfer,
@@ -161,12 +164,22 @@ class Bench:
 
 
 def _take_back(output: Path, data: DataSets) -> None:
-    """What was stored is all there; then it goes, and the next run finds the folder empty."""
+    """What was stored is all there; then it goes, and the next run finds the folder empty.
+
+    It goes aside, and empty: where files were deleted ext4 makes new ones slowly, for seconds.
+    """
     received = [path for path in output.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in received)
     if len(received) != len(data.files) or abs(size - data.length) > 4096 * len(received):
         raise BenchmarkError(
             f"{len(received)} of {len(data.files)} files were stored, {size} bytes"
         )
-    for path in received:
-        path.unlink()
+    aside = Path(tempfile.mkdtemp(dir=_aside(output)))
+    for number, path in enumerate(received):
+        os.truncate(path, 0)
+        path.rename(aside / str(number))
+
+
+def _aside(output: Path) -> Path:
+    """Where the files go that an SCP has stored in `output`."""
+    return output.with_name(f"{output.name}-aside")

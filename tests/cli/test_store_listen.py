@@ -103,7 +103,7 @@ def test_a_disk_that_is_full_is_told_and_leaves_no_part_of_a_file(tmp_path: Path
     # No file may be larger than some 100 KiB: the error that a full disk gives, for one image.
     with listening("--output", tmp_path / "kept", shell="ulimit -f 200") as peer:
         ran = run("store", peer.host, peer.port, small, large, after)
-        assert len(files(tmp_path / "kept")) == 2
+        until(lambda: len(files(tmp_path / "kept")) == 2)
         _, log = peer.end()
     assert ran.returncode == 1
     assert f"failed {large}: A700H Failure (refused: out of resources)" in ran.stdout

@@ -69,7 +69,7 @@ class Received:
     @property
     def files(self) -> list[Path]:
         """What has come."""
-        return sorted(path for path in self.root.rglob("*") if path.is_file())
+        return sorted(self.root.rglob("*.dcm"))
 
 
 def contents(files: Sequence[Path]) -> dict[str, tuple[str, bytes]]:

@@ -176,7 +176,17 @@ class Listen(Program):
 
     @property
     def files(self) -> list[Path]:
-        """What is in its folder, hidden files included."""
+        """What has its name in its folder."""
+        return [path for path in self._all if path.name[0] != "."]
+
+    @property
+    def parts(self) -> list[Path]:
+        """The hidden files: what has arrived in part, and what was made for the next image of an
+        association."""
+        return [path for path in self._all if path.name[0] == "."]
+
+    @property
+    def _all(self) -> list[Path]:
         return sorted(path for path in self.folder.rglob("*") if path.is_file())
 
     def __exit__(

@@ -103,10 +103,10 @@ def test_a_client_that_vanishes_mid_image_leaves_no_part_of_it(
     ours = listen()
     with associated(ours.port) as sock:
         begin_an_image(sock)
-        eventually(lambda: len(ours.files) == 1, "a part of the image is on the disk")
+        eventually(lambda: len(ours.parts) == 1, "a part of the image is on the disk")
         if reset:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    eventually(lambda: not ours.files, "it is gone")
+    eventually(lambda: not ours.parts, "it is gone")
     ours.says("aborted")
     assert dul_fsm("store", HOST, ours.port, CT).status == 0
     (file,) = ours.files
@@ -130,12 +130,12 @@ def test_a_client_that_is_killed_mid_image_leaves_no_part_of_it(
     with subprocess.Popen([sys.executable, "-c", script]) as client:
         try:
             eventually(
-                lambda: any(path.stat().st_size > 1 << 20 for path in ours.files),
+                lambda: any(path.stat().st_size > 1 << 20 for path in ours.parts),
                 "a megabyte of the image is on the disk",
             )
         finally:
             client.kill()
-    eventually(lambda: not ours.files, "it is gone")
+    eventually(lambda: not ours.parts, "it is gone")
     assert dul_fsm("store", HOST, ours.port, CT).status == 0
     assert [stored(path) for path in ours.files] == [stored(CT)]
 
@@ -153,7 +153,7 @@ def test_a_signal_ends_it_with_associations_open(
     storing = associated(ours.port)
     with silent, idle, storing:
         begin_an_image(storing)
-        eventually(lambda: len(ours.files) == 1, "a part of the image is on the disk")
+        eventually(lambda: len(ours.parts) == 1, "a part of the image is on the disk")
         ours.signal(number)
         began = monotonic()
         # An A-ABORT of the service-user, to those who have an association.
@@ -162,7 +162,7 @@ def test_a_signal_ends_it_with_associations_open(
         assert read_to_the_end(silent) == b""
         assert ours.wait() == 0, ours.output
         assert monotonic() - began < PATIENCE / 2
-    assert not ours.files
+    assert ours.files == ours.parts == []
     assert "ending" in ours.output
 
 
@@ -213,11 +213,12 @@ def test_a_full_disk_is_answered_a700h_and_keeps_no_part(
     with storing(ours) as association:
         resource.prlimit(ours.pid, resource.RLIMIT_FSIZE, (1 << 20, hard))
         assert send(association, "1.2.2", large) == 0xA700
-        assert ours.files == []
+        assert ours.files == ours.parts == []
         # The association lives, and so does the server.
         assert send(association, "1.2.1", small) == 0x0000
         resource.prlimit(ours.pid, resource.RLIMIT_FSIZE, (hard, hard))
         assert send(association, "1.2.2", large) == 0x0000
+    eventually(lambda: not ours.parts, "nothing is left")
     assert [path.name for path in ours.files] == ["1.2.1.dcm", "1.2.2.dcm"]
     with open_data_set(read_part10(ours.files[1])) as kept:
         assert bytes(kept) == large
@@ -232,9 +233,10 @@ def test_a_disk_that_is_full_at_the_last_byte_is_answered_a700h(listen: StartLis
         # The log of the process is a file, too, and shorter.
         resource.prlimit(ours.pid, resource.RLIMIT_FSIZE, (4096, hard))
         assert send(association, "1.2.3", image) == 0xA700
-        assert ours.files == []
+        assert ours.files == ours.parts == []
         resource.prlimit(ours.pid, resource.RLIMIT_FSIZE, (hard, hard))
         assert send(association, "1.2.3", image) == 0x0000
+    eventually(lambda: not ours.parts, "nothing is left")
     assert [path.name for path in ours.files] == ["1.2.3.dcm"]
 
 
@@ -245,7 +247,7 @@ def test_store_says_that_the_peer_is_out_of_resources(listen: StartListen) -> No
     done = dul_fsm("store", HOST, ours.port, CT)
     assert done.status == 1, done
     assert f"failed {CT}: A700H" in done.output
-    assert ours.files == []
+    assert ours.files == ours.parts == []
 
 
 def test_a_uid_that_is_a_path_is_refused_and_goes_nowhere(listen: StartListen) -> None:
