@@ -12,7 +12,7 @@ from dul_fsm.testing.transports import CLAUSES, Break, Clause, check_transport
 from dul_fsm.transports import TCP, Connector, Faults, ListenerClosed, Loopback, Transport, pair
 from dul_fsm.transports.base import Listener, TransportClosed
 from dul_fsm.transports.loopback import LoopbackTransport
-from dul_fsm.transports.tcp import TCPTransport
+from dul_fsm.transports.tcp_transport import TCPTransport
 from tests.transports.helpers import (
     MakePair,
     Task,

@@ -12,9 +12,9 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from dul_fsm.transports import TCP, tcp
+from dul_fsm.transports import TCP, tcp_transport
 from dul_fsm.transports.base import Buffer, TransportClosed
-from dul_fsm.transports.tcp import TCPTransport
+from dul_fsm.transports.tcp_transport import TCPTransport
 from tests.transports.helpers import (
     PATIENCE,
     Task,
@@ -188,7 +188,10 @@ def test_a_wake_up_for_nothing_is_slept_over(ends: Ends) -> None:
     assert transport.receive_into(memoryview(bytearray(8)), PATIENCE) == 1
     send = Spy(transport._send, BlockingIOError(), BlockingIOError())
     transport._send = send
-    assert transport.send([b"x"] * (tcp.BUFFERS_PER_SEND + 1), PATIENCE) == tcp.BUFFERS_PER_SEND
+    assert (
+        transport.send([b"x"] * (tcp_transport.BUFFERS_PER_SEND + 1), PATIENCE)
+        == tcp_transport.BUFFERS_PER_SEND
+    )
     assert (len(receive.calls), len(send.calls)) == (3, 3)
 
 
@@ -212,7 +215,7 @@ def test_a_system_without_quick_acknowledgement_does_without(
     ends: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transport, peer = ends
-    monkeypatch.setattr(tcp, "_QUICKACK", None)
+    monkeypatch.setattr(tcp_transport, "_QUICKACK", None)
     transport._set_option = option = Spy(transport._set_option)
     task = Task(transport.receive_into, memoryview(bytearray(8)), None).blocked()
     peer.sendall(b"x")
@@ -277,7 +280,7 @@ def test_close_does_not_wait_for_a_peer_that_never_stops_sending(ends: Ends) -> 
 
     transport._socket = Endless()  # type: ignore[assignment]
     transport.close()
-    assert 0 < len(endless.calls) * len(endless.calls[0][0]) <= tcp.DRAIN_LIMIT
+    assert 0 < len(endless.calls) * len(endless.calls[0][0]) <= tcp_transport.DRAIN_LIMIT
     assert real.fileno() == -1
     assert peer.recv(1) == b""
 

@@ -1,4 +1,4 @@
-"""A peer that answers at once is waited for awake, and no other: `tcp.AWAKE`."""
+"""A peer that answers at once is waited for awake, and no other: `tcp_transport.AWAKE`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from dul_fsm.transports import TCP, tcp
+from dul_fsm.transports import TCP, tcp_transport
 from dul_fsm.transports.base import TransportClosed
-from dul_fsm.transports.tcp import TCPTransport
+from dul_fsm.transports.tcp_transport import TCPTransport
 from tests.drivers.support import eventually
 from tests.transports.helpers import PATIENCE, Task
 from tests.transports.sockets import Spy
@@ -58,7 +58,7 @@ def connection() -> Iterator[tuple[TCPTransport, socket.socket]]:
 @pytest.fixture
 def ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[TCPTransport, socket.socket]]:
     """A connection. However long a wait takes, it is a short one."""
-    monkeypatch.setattr(tcp, "AWAKE", FOR_EVER)
+    monkeypatch.setattr(tcp_transport, "AWAKE", FOR_EVER)
     with connection() as both:
         yield both
 
@@ -91,7 +91,7 @@ def test_after_a_long_wait_the_next_one_sleeps(
 ) -> None:
     transport, peer = ends
     sleeps = Sleeps(transport)
-    monkeypatch.setattr(tcp, "AWAKE", 0.0)  # every wait is a long one
+    monkeypatch.setattr(tcp_transport, "AWAKE", 0.0)  # every wait is a long one
     answered(transport, peer)
     for times in (1, 2):
         answered(transport, peer)
@@ -105,8 +105,8 @@ def test_who_is_awake_for_nothing_goes_to_sleep_and_next_time_at_once(
     transport, peer = ends
     sleeps, receive = Sleeps(transport), transport._receive
     ticks = itertools.count()
-    monkeypatch.setattr(tcp, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
-    monkeypatch.setattr(tcp, "AWAKE", 3)
+    monkeypatch.setattr(tcp_transport, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    monkeypatch.setattr(tcp_transport, "AWAKE", 3)
     awake: list[memoryview] = []
 
     def nothing_yet(view: memoryview) -> int:
@@ -127,17 +127,17 @@ def test_where_another_connection_is_busy_nobody_stays_awake(
 ) -> None:
     transport, peer = ends
     now = time.monotonic()
-    monkeypatch.setattr(tcp, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(tcp_transport, "time", SimpleNamespace(monotonic=lambda: now))
     sleeps = Sleeps(transport)
     with connection() as (other, its_peer):
         answered(other, its_peer)
         answered(transport, peer)
         answered(transport, peer)
         assert sleeps.count == 1
-        now += tcp.ALONE / 2
+        now += tcp_transport.ALONE / 2
         answered(transport, peer)  # the other one has not been idle for long enough
         assert sleeps.count == 2
-        now += tcp.ALONE
+        now += tcp_transport.ALONE
         answered(transport, peer)
         assert sleeps.count == 2
         answered(other, its_peer)
@@ -232,10 +232,10 @@ def test_where_there_is_one_processor_nobody_stays_awake(
 ) -> None:
     transport, peer = ends
     sleeps = Sleeps(transport)
-    monkeypatch.setattr(tcp, "_processors", 1)
+    monkeypatch.setattr(tcp_transport, "_processors", 1)
     for times in range(4):
         answered(transport, peer)
         assert sleeps.count == times
-    counts = "from dul_fsm.transports import tcp; print(tcp._processors)"
+    counts = "from dul_fsm.transports import tcp_transport as t; print(t._processors)"
     alone = f"import os; os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}}); {counts}"
     assert subprocess.check_output([sys.executable, "-c", alone], text=True) == "1\n"

@@ -20,7 +20,8 @@ import pytest
 import dul_fsm
 from dul_fsm.transports import TCP, ListenerClosed, tcp
 from dul_fsm.transports.addresses import Address
-from dul_fsm.transports.tcp import TCPListener, TCPTransport
+from dul_fsm.transports.tcp import TCPListener
+from dul_fsm.transports.tcp_transport import TCPTransport
 from tests.transports.helpers import (
     PATIENCE,
     SOON,

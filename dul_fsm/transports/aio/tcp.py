@@ -23,7 +23,8 @@ from dul_fsm.transports.addresses import (
 )
 from dul_fsm.transports.aio.base import Waiter, readable, retry, writable
 from dul_fsm.transports.base import Buffer, ListenerClosed
-from dul_fsm.transports.tcp import ACCEPT_PAUSE, TCP, TCPListener, TCPTransport
+from dul_fsm.transports.tcp import ACCEPT_PAUSE, TCP, TCPListener
+from dul_fsm.transports.tcp_transport import TCPTransport
 
 
 class AsyncTCPTransport:
