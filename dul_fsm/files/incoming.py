@@ -67,7 +67,12 @@ class IncomingFile:
     @property
     def is_there(self) -> bool:
         """Whether nobody has removed the hidden file."""
-        return os.fstat(self._open()).st_nlink > 0
+        descriptor = self._open()
+        try:
+            # Not by the number of its links: on NFS a file that is open keeps one.
+            return os.path.samestat(os.stat(self.hidden), os.fstat(descriptor))
+        except FileNotFoundError:
+            return False
 
     def begin(self, identity: tuple[str, str, str], origin: tuple[str, str, str]) -> None:
         """Say what the data set is.

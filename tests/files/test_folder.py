@@ -229,11 +229,16 @@ def test_a_file_that_was_prepared_is_the_one_that_is_written(tmp_path: Path) -> 
     assert hidden(tmp_path) == []
 
 
-def test_a_prepared_file_that_somebody_has_removed_is_made_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_prepared_file_that_somebody_has_removed_is_made_anew(
+    tmp_path: Path, replaced: bool
+) -> None:
     folder = study_folder(tmp_path)
     prepared = folder.prepare()
     (path,) = hidden(tmp_path)
     path.unlink()
+    if replaced:
+        path.write_bytes(b"somebody else's")
     file = folder.begin(CT_IMAGE_STORAGE, "1.2.3", EXPLICIT, prepared=prepared)
     file.write(samples.data_set())
     assert stored(file.commit()) == samples.data_set()
