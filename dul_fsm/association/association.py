@@ -494,8 +494,8 @@ class Association:
         A response is due for each operation by itself: the others' are no sign of its life. What a
         peer requests is: it may be performing any of them.
         """
-        limits, operations = self._upper.time_limits, self.operations
-        if not self.established or self._release is not None:
+        limits, operations = self._upper.time_limits, self._exchange.operations
+        if self._upper.state is not State.Sta6 or self._release is not None:
             return TimeLimit.IDLE, None
         if operations.awaiting:
             if limits.response is None:

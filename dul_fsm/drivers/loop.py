@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from functools import partial
+from math import inf
 from typing import Any, Final, Protocol, TypeAlias
 
 from dul_fsm.association import (
@@ -110,6 +111,7 @@ class Loop:
         self._clock = clock
         self._broken = ""  # why nothing can be sent any more
         self._by: float | None = None  # when whoever runs the loop gives up
+        self._reads_until: float | None = None  # when the last read gives up
         self._following: Event | None = None  # it came right behind a fragment
         self._deferred: deque[Event] = deque()  # rarely more than one
         self._performances: list[_Performance] = []  # the operations that we are performing
@@ -137,7 +139,7 @@ class Loop:
             elif self._association.idle:
                 break
             else:
-                yield from self._receive(self._seconds(by))
+                yield from self._receive(self._deadline(by))
         return True
 
     def sending(self, by: float) -> Calls:
@@ -171,11 +173,13 @@ class Loop:
             with suppress(OSError):
                 self._transport.close()
 
-    def _seconds(self, by: float | None) -> float | None:
-        """Seconds until something must happen, at `by` at the latest."""
+    def _deadline(self, by: float | None) -> float | None:
+        """When something must happen, at `by` at the latest."""
         deadline = self._association.deadline
-        if deadline is None or (by is not None and by < deadline):
-            deadline = by
+        return by if deadline is None or (by is not None and by < deadline) else deadline
+
+    def _seconds(self, deadline: float | None) -> float | None:
+        """Until then; 0 when it is over."""
         return None if deadline is None else max(0.0, deadline - self._clock())
 
     # Events -------------------------------------------------------------------------------------
@@ -249,7 +253,7 @@ class Loop:
         """
         ready = any(map(self._may_go_on, self._performances))
         if not self._association.idle and not (ready and self._deferred):
-            yield from self._receive(0.0 if ready else self._seconds(by))
+            yield from self._receive(-inf if ready else self._deadline(by))
             while (event := self._next_event()) is not None:
                 yield from self._deliver(event)
             if len(self._deferred) > MAX_DEFERRED:
@@ -335,7 +339,7 @@ class Loop:
     def _open(self) -> Calls:
         association = self._association
         try:
-            self._transport = yield partial(self._connect, self._seconds(None))
+            self._transport = yield partial(self._connect, self._seconds(self._deadline(None)))
         except OSError as error:
             now = self._clock()
             if isinstance(error, TimeoutError):  # ours, or the system's before it
@@ -349,17 +353,16 @@ class Loop:
     def _send(self, by: float | None) -> Calls:
         """Give the transport what is due; False if nothing was, or can be."""
         association, clock = self._association, self._clock
-        if not self._acquire_now():
-            seconds = None if by is None else max(0.0, by - clock())
-            if not (yield partial(self._acquire, seconds)):
-                self.close()  # whoever sends is stuck with a peer that does not take it
-                return False
+        if not self._acquire_now() and not (yield partial(self._acquire, self._seconds(by))):
+            self.close()  # whoever sends is stuck with a peer that does not take it
+            return False
         try:
             buffers = association.data_to_send()
             if not buffers or self._transport is None or self._broken:
                 return False
             try:
-                count = yield partial(self._transport.send, buffers, self._seconds(by))
+                seconds = self._seconds(self._deadline(by))
+                count = yield partial(self._transport.send, buffers, seconds)
             except TimeoutError:
                 association.data_sent(0, clock())
                 association.handle_timeout(clock())
@@ -374,12 +377,12 @@ class Loop:
             self._release()
         return True
 
-    def _receive(self, seconds: float | None) -> Calls:
+    def _receive(self, deadline: float | None) -> Calls:
         """Wait for bytes, the end of the stream or the deadline; False if nothing came."""
         association, transport = self._association, self._transport
-        if self._broken:
-            # Nothing can be sent any more, but what the peer said before it went is still there.
-            seconds = 0.0
+        # If nothing can be sent any more, what the peer said before it went is still there.
+        self._reads_until = deadline = -inf if self._broken else deadline
+        seconds = self._seconds(deadline)
         try:
             if transport is None:
                 raise ConnectionError("it was never opened")

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dul_fsm.drivers.loop import Calls, Loop
+from dul_fsm.drivers.loop import Loop
 from dul_fsm.services.steps import Call
 
 
@@ -39,7 +39,6 @@ class SharedLoop(Loop):
         super().__init__(*arguments, **keywords)
         self._runner: object = None  # the thread or task that leads
         self._followers: dict[Follower, None] = {}  # in the order in which they came
-        self._reads_until: float | None = None  # when the leader's last read gives up
         self._call: Call | None = None  # what the leader has called last
 
     # The leader ---------------------------------------------------------------------------------
@@ -70,10 +69,6 @@ class SharedLoop(Loop):
             return True
         transport = self._transport
         return transport is not None and function in (transport.send, transport.receive_into)
-
-    def _receive(self, seconds: float | None) -> Calls:
-        self._reads_until = None if seconds is None else self._clock() + seconds
-        return super()._receive(seconds)
 
     # Followers ----------------------------------------------------------------------------------
 

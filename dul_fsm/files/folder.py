@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from dul_fsm.errors import DULError
@@ -133,13 +134,10 @@ class StudyFolder:
 
     def _keep(self, received: IncomingFile, study: str, series: str) -> Path:
         """Give a complete hidden file its name; or drop it, if its data set is there already."""
-        folder = os.path.join(
-            self.root, study if is_uid(study) else NO_STUDY, series if is_uid(series) else NO_SERIES
-        )
-        base = os.path.join(folder, received.sop_instance_uid)
+        folder, uid = _place(self.root, study, series), received.sop_instance_uid
         for number in itertools.count(1):
             # Not `.2`, which could be the name of another UID.
-            path = f"{base}_{number}.dcm" if number > 1 else f"{base}.dcm"
+            path = folder / (f"{uid}_{number}.dcm" if number > 1 else f"{uid}.dcm")
             try:
                 self._name(received.hidden, path)
                 break
@@ -149,26 +147,26 @@ class StudyFolder:
         with suppress(FileNotFoundError):
             os.unlink(received.hidden)
         if self.durable:
-            for parent in (folder, os.path.dirname(folder), self.root):
+            for parent in (folder, folder.parent, self.root):
                 _sync_folder(parent)
-        return Path(path)
+        return path
 
-    def _name(self, hidden: str, path: str) -> None:
+    def _name(self, hidden: str, path: Path) -> None:
         """Give the file its name; FileExistsError when that is taken."""
         try:
             try:
                 os.link(hidden, path)
             except FileNotFoundError:
-                os.makedirs(os.path.dirname(path), exist_ok=True)
+                os.makedirs(path.parent, exist_ok=True)
                 os.link(hidden, path)
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.makedirs(path.parent, exist_ok=True)
             # A rename would overwrite, so one at a time, in this process and in others.
             with self._naming, _locked(self.root):
                 if os.path.lexists(path):
-                    raise FileExistsError(errno.EEXIST, "the name is taken", path) from None
+                    raise FileExistsError(errno.EEXIST, "the name is taken", str(path)) from None
                 os.rename(hidden, path)
 
     def _remove_leftovers(self) -> None:
@@ -180,6 +178,12 @@ class StudyFolder:
                 with suppress(FileNotFoundError):
                     if match and _is_leftover(match[1], match[2], now - entry.stat().st_mtime):
                         os.unlink(entry.path)
+
+
+@lru_cache(maxsize=64)  # the images of a series come one after the other
+def _place(root: Path, study: str, series: str) -> Path:
+    """The folder of a series, whatever its data set calls it."""
+    return root / (study if is_uid(study) else NO_STUDY) / (series if is_uid(series) else NO_SERIES)
 
 
 def _is_leftover(node: str, process: str, age: float) -> bool:
@@ -201,7 +205,7 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def _same_data_set(received: Part10File, path: str) -> bool:
+def _same_data_set(received: Part10File, path: Path) -> bool:
     """Whether the file at `path` holds what was received, byte for byte, in the same encoding.
 
     The File Meta Information may differ: it tells who sent the instance, and who wrote the file.
@@ -242,7 +246,7 @@ def _locked(folder: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _sync_folder(folder: str | Path) -> None:
+def _sync_folder(folder: Path) -> None:
     if sys.platform != "win32":  # which has no descriptors of folders
         descriptor = os.open(folder, os.O_RDONLY)
         try:

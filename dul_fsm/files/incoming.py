@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,10 @@ from dul_fsm.files.scanner import scan_head
 # more than three system calls, each of which gives the interpreter to another thread. Larger
 # fragments go to the file as they are.
 GATHER_LENGTH = 64 * 1024
+
+# A write ends with a page of the file, and what is over goes with the next one: a page that is
+# written in two parts costs the system as much as several whole ones.
+_PAGE_LENGTH = 4096
 
 STUDY_INSTANCE_UID = 0x0020000D
 SERIES_INSTANCE_UID = 0x0020000E
@@ -92,15 +97,15 @@ class IncomingFile:
         """Append a fragment of the data set; it may be reused after the call. Raises OSError."""
         descriptor = self._open()
         gathered = self._gathered
-        length = len(fragment)
+        before, length = len(gathered), len(fragment)
+        whole = (before + length) // _PAGE_LENGTH * _PAGE_LENGTH
         try:
-            if gathered or length < GATHER_LENGTH:
+            if whole < GATHER_LENGTH:
                 gathered += fragment
-                if len(gathered) >= GATHER_LENGTH:
-                    _write_all(descriptor, gathered)
-                    gathered.clear()
             else:
-                _write_all(descriptor, fragment)
+                view = memoryview(fragment)
+                _write_all(descriptor, gathered, view[: whole - before])
+                gathered[:] = view[whole - before :]
         except BaseException:
             self.discard()
             raise
@@ -175,15 +180,21 @@ class IncomingFile:
         self.discard()
 
 
-def _write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
-    written = os.write(descriptor, data)
-    if written == len(data):
+def _write_all(descriptor: int, *parts: bytes | bytearray | memoryview) -> None:
+    written = _write(descriptor, parts)
+    if written == sum(map(len, parts)):
         return
     # What a nearly full disk takes of a write is what there is room for; the next one tells.
-    with memoryview(data) as view:
-        while written < len(view):
-            with view[written:] as rest:
-                taken = os.write(descriptor, rest)
-            if not taken:
-                raise OSError(errno.EIO, "nothing was written")
-            written += taken
+    rest = memoryview(b"".join(parts))[written:]
+    while rest:
+        taken = os.write(descriptor, rest)
+        if not taken:
+            raise OSError(errno.EIO, "nothing was written")
+        rest = rest[taken:]
+
+
+def _write(descriptor: int, parts: Sequence[bytes | bytearray | memoryview]) -> int:
+    """One write of all parts, in order; how many bytes were taken."""
+    if sys.platform == "win32":  # which has no writev
+        return os.write(descriptor, b"".join(parts))
+    return os.writev(descriptor, parts)

@@ -116,10 +116,18 @@ def walk(
     # The layout outside each sequence or item of undefined length that the walk is inside of.
     outside: list[_Layout] = []
 
+    # Most elements are not looked for and have a short VR: they are skipped by their head alone.
+    short = _SHORT if layout.explicit and not first else frozenset[bytes]()
+    before = min((last, *tags)) >> 16
+    unpack = layout.head.unpack_from
+
     for _ in range(STEP_LIMIT):
         if position + 8 > end:
             return Walked(values, position, False)
-        group, element, vr, length = layout.head.unpack_from(buffer, position)
+        group, element, vr, length = unpack(buffer, position)
+        if group < before and vr in short and not outside:
+            position += 8 + length
+            continue
         if not outside:
             tag = group << 16 | element
             if not first <= tag <= last:
@@ -129,6 +137,7 @@ def walk(
             position += 8
             if element != _ITEM:
                 layout = outside.pop()
+                unpack = layout.head.unpack_from
             elif length == _UNDEFINED:
                 outside.append(layout)
             else:
@@ -148,6 +157,7 @@ def walk(
                 # endian, whatever stands around it.
                 if vr == b"UN" and layout.explicit:
                     layout = _IMPLICIT_LITTLE
+                    unpack = layout.head.unpack_from
                 position = start
                 continue
 

@@ -24,6 +24,8 @@ class Broken:
     def __init__(self, last_words: bytes) -> None:
         self._incoming = [ANSWER, last_words]
         self._sends = 0
+        self.patience: float | None = None
+        """For how long the last bytes were waited for."""
         self.closed = False
 
     def connect(self, timeout: float | None) -> Broken:
@@ -39,6 +41,7 @@ class Broken:
         return sum(map(len, buffers))
 
     def receive_into(self, view: memoryview, timeout: float | None) -> int:
+        self.patience = timeout
         data = self._incoming.pop(0) if self._incoming else b""
         view[: len(data)] = data
         return len(data)
@@ -55,6 +58,15 @@ def test_an_abort_that_came_before_sending_failed_is_told_as_the_abort() -> None
     assert caught.value.reason == 6
     association.abort()
     assert peer.closed
+
+
+def test_nothing_is_waited_for_once_sending_has_failed() -> None:
+    peer = Broken(b"")
+    association = associate(peer)  # type: ignore[arg-type]
+    assert peer.patience != 0
+    with pytest.raises(TransportFailed):
+        association.c_echo()
+    assert peer.patience == 0
 
 
 def test_without_last_words_the_connection_was_lost_and_why_is_told() -> None:

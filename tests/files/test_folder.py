@@ -339,7 +339,7 @@ def test_a_crash_leaves_no_visible_file_and_the_next_start_clears_up(tmp_path: P
     assert done.returncode == 9
     (left,) = files(tmp_path)
     assert left.name.startswith(".incoming-")
-    assert left.stat().st_size > 200_000
+    assert left.stat().st_size > 195_000, "all but what is less than a page"
     study_folder(tmp_path)
     assert files(tmp_path) == [left], "it may be young and another container's"
     then = time.time() - ORPHAN_AGE - 1

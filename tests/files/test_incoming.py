@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from dul_fsm.files import IncomingFile
 from dul_fsm.files.incoming import GATHER_LENGTH
 from dul_fsm.files.part10 import HEAD_LENGTH
+from dul_fsm.upper_layer import Buffer
 from tests.files import samples
 from tests.files.samples import (
     CT_IMAGE_STORAGE,
@@ -97,10 +98,35 @@ def test_memory_does_not_grow_with_the_data_set(tmp_path: Path) -> None:
         assert incoming.data_set_length == 300 * 16_378
 
 
-def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.write
+def test_every_write_ends_with_a_page_of_the_file_except_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To write a page in two parts costs the system as much as several whole pages."""
+    real = os.writev
+    lengths: list[int] = []
+
+    def write(descriptor: int, parts: Sequence[Buffer]) -> int:
+        lengths.append(real(descriptor, parts))
+        return lengths[-1]
+
     incoming = begin(tmp_path)
     with monkeypatch.context() as patch:
+        patch.setattr(os, "writev", write)
+        for start in range(0, len(DATA), 70_001):
+            incoming.write(memoryview(DATA)[start : start + 70_001])
+        path = incoming.commit()
+    assert [length % 4096 for length in lengths[:-1]] == [0, 0, 0, 0]
+    assert stored(path) == DATA
+
+
+@pytest.mark.parametrize("first", [0, 1, 300, 5000, 69_000])
+def test_short_writes_are_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    real, joined = os.write, b"".join
+    incoming = begin(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "writev", lambda fd, parts: real(fd, joined(parts)[:first]))
         patch.setattr(os, "write", lambda fd, data: real(fd, bytes(data[:5000])))
         incoming.write(DATA[:100])
         incoming.write(DATA[100:])
@@ -113,6 +139,7 @@ def test_a_write_that_takes_nothing_is_an_error_and_not_a_loop(
 ) -> None:
     incoming = begin(tmp_path)
     with monkeypatch.context() as patch:
+        patch.setattr(os, "writev", lambda fd, parts: 0)
         patch.setattr(os, "write", lambda fd, data: 0)
         with pytest.raises(OSError, match="nothing was written"):
             incoming.write(DATA)
@@ -238,7 +265,7 @@ class FailingCall:
         return self.real(*arguments, **keywords)
 
 
-CALLS = {"write": 4, "lseek": 1, "read": 1, "link": 2, "makedirs": 1}
+CALLS = {"writev": 4, "lseek": 1, "read": 1, "link": 2, "makedirs": 1}
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])

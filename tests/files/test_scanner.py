@@ -105,6 +105,25 @@ def test_skips_a_big_endian_sequence_of_undefined_length() -> None:
     assert scan(head, BIG_ENDIAN, (INSTANCE,)) == FOUND
 
 
+LIKE_A_VR = bytes(int.from_bytes(b"UI", "little"))
+"""A value of which the implicit VR length reads as a VR, and a 16-bit length of zero after it."""
+
+
+def test_a_length_that_looks_like_a_vr_is_a_length_where_the_vr_is_implicit() -> None:
+    head = el(0x00080005, "CS", b"ISO_IR 100", implicit=True)
+    head += el(0x00080008, "CS", LIKE_A_VR, implicit=True)
+    head += el(STUDY, "UI", b"1.2.3\0", implicit=True)
+    assert scan(head, IMPLICIT, (STUDY,)) == {STUDY: "1.2.3"}
+
+
+def test_a_length_that_looks_like_a_vr_is_a_length_in_a_un_of_undefined_length() -> None:
+    item = el(0x00080005, "CS", LIKE_A_VR, implicit=True)
+    value = mark(0xE000, UNDEFINED) + item + ITEM_END + SEQUENCE_END
+    head = el(0x00080005, "CS", b"ISO_IR 100") + el(0x00090010, "UN", value, length=UNDEFINED)
+    head += el(STUDY, "UI", b"1.2.3\0")
+    assert scan(head, EXPLICIT, (STUDY,)) == {STUDY: "1.2.3"}
+
+
 @pytest.mark.parametrize("big", [False, True])
 def test_reads_an_un_of_undefined_length_as_implicit_vr_little_endian(big: bool) -> None:
     """PS3.5 §6.2.2; with its content taken for explicit VR, the walk would go astray."""
@@ -161,6 +180,16 @@ def test_takes_no_value_that_is_too_long_for_text() -> None:
 def test_stops_at_the_first_tag_after_those_wanted() -> None:
     head = el(0x00080060, "CS", b"CT") + GOAL
     assert scan_head(head, EXPLICIT, (INSTANCE,)) == ({}, 0, True)
+
+
+def test_a_walk_ends_at_its_last_tag_whatever_is_wanted_beyond_it() -> None:
+    head = GOAL + el(0x00100020, "LO", b"12") + el(STUDY, "UI", b"1.2.3.1\0")
+    assert walk(head, 0, {STUDY}, last=0x0008FFFF) == ({}, len(GOAL), True)
+
+
+def test_a_walk_ends_at_what_stands_before_its_first_tag() -> None:
+    head = el(0x00010010, "LO", b"12") + el(0x00020010, "UI", b"1.2.3\0")
+    assert walk(head, 0, {0x00020010}, first=0x00020000, last=0x0002FFFF) == ({}, 0, True)
 
 
 def test_nothing_wanted_is_nothing_found() -> None:

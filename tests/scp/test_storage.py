@@ -193,7 +193,7 @@ def test_what_is_no_uid_is_refused_before_a_path_is_touched(
 def test_a_full_disk_is_a700h_and_leaves_no_part_of_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, length: int
 ) -> None:
-    def full(descriptor: int, data: object) -> None:
+    def full(descriptor: int, *parts: object) -> None:
         raise OSError(code, os.strerror(code))
 
     with storing(tmp_path) as ground, ground.associate() as association:
