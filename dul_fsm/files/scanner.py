@@ -14,8 +14,10 @@ Not here: files (`part10`), values other than short text, anything inside a sequ
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Collection
+from functools import cache
 from struct import Struct
 from typing import NamedTuple
 
@@ -42,6 +44,9 @@ _ITEM = 0xE000
 # PS3.5 Table 7.1-1 and 7.1-2: VRs with a 32-bit and with a 16-bit length.
 _LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _SHORT = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+
+# The most frequent first: they are tried in this order.
+_PLAIN_LENGTHS = (2, 4, 8, 6, *range(10, 66, 2), 0)
 
 
 class _Layout(NamedTuple):
@@ -116,18 +121,21 @@ def walk(
     # The layout outside each sequence or item of undefined length that the walk is inside of.
     outside: list[_Layout] = []
 
-    # Most elements are not looked for and have a short VR: they are skipped by their head alone.
-    short = _SHORT if layout.explicit and not first else frozenset[bytes]()
-    before = min((last, *tags)) >> 16
-    unpack = layout.head.unpack_from
+    plain = None
+    if layout is _EXPLICIT_LITTLE and not first:
+        plain = _plain(min((last, *tags)) >> 16)
 
-    for _ in range(STEP_LIMIT):
+    steps = STEP_LIMIT
+    while steps > 0:
+        steps -= 1
+        if plain is not None and not outside and position < end:
+            run = plain.match(buffer, position, position + 8 * steps)
+            if run is not None:
+                steps -= (run.end() - position) // 8
+                position = run.end()
         if position + 8 > end:
             return Walked(values, position, False)
-        group, element, vr, length = unpack(buffer, position)
-        if group < before and vr in short and not outside:
-            position += 8 + length
-            continue
+        group, element, vr, length = layout.head.unpack_from(buffer, position)
         if not outside:
             tag = group << 16 | element
             if not first <= tag <= last:
@@ -137,7 +145,6 @@ def walk(
             position += 8
             if element != _ITEM:
                 layout = outside.pop()
-                unpack = layout.head.unpack_from
             elif length == _UNDEFINED:
                 outside.append(layout)
             else:
@@ -157,7 +164,6 @@ def walk(
                 # endian, whatever stands around it.
                 if vr == b"UN" and layout.explicit:
                     layout = _IMPLICIT_LITTLE
-                    unpack = layout.head.unpack_from
                 position = start
                 continue
 
@@ -170,6 +176,21 @@ def walk(
                 return Walked(values, position, True)
         position = start + length
     return Walked(values, position, True)
+
+
+@cache
+def _plain(before: int) -> re.Pattern[bytes] | None:
+    """A run of elements that nobody looks for; None if there are none.
+
+    Most of a head is such: explicit VR little endian, a group below `before`, a short VR, and as
+    many bytes as the length says, 64 at most. What is not of this form ends the run.
+    """
+    if not before:
+        return None
+    group = b"[\\x00-\\x%02x]\\x00" % (min(before, 0x100) - 1)
+    value = b"|".join(b"\\x%02x\\x00.{%d}" % (length, length) for length in _PLAIN_LENGTHS)
+    element = group + b"..(?:" + b"|".join(_SHORT) + b")(?:" + value + b")"
+    return re.compile(b"(?:" + element + b")*+", re.DOTALL)
 
 
 def _is_short(vr: bytes, length: int) -> bool:

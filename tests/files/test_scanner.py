@@ -14,7 +14,7 @@ from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 
 from dul_fsm.files import NotStorable, open_data_set, read_part10, scan
-from dul_fsm.files.scanner import VALUE_LIMIT, scan_head, walk
+from dul_fsm.files.scanner import _LONG, _SHORT, VALUE_LIMIT, scan_head, walk
 from tests.files import samples
 from tests.files.samples import (
     BIG_ENDIAN,
@@ -205,6 +205,25 @@ def test_hostile_nesting_ends_at_the_step_limit(monkeypatch: pytest.MonkeyPatch)
     assert walked.position < len(opening) * 1000
 
 
+def test_a_value_that_ends_beyond_the_head_is_where_the_walk_stops() -> None:
+    head = el(0x00080005, "OB", b"cut", length=1000)
+    assert walk(head, 0, {STUDY}, last=STUDY) == ({}, 12 + 1000, False)
+
+
+def test_finds_a_value_of_a_high_group() -> None:
+    wanted = 0x40080100
+    head = b"".join(el(tag, "LO", b"no") for tag in (0x00080005, 0x00FF0010, 0x01000010))
+    head += el(0x40080040, "LO", b"no") + el(wanted, "LO", b"ID")
+    assert scan(head, EXPLICIT, (wanted,)) == {wanted: "ID"}
+
+
+def test_hostile_emptiness_ends_at_the_step_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dul_fsm.files.scanner.STEP_LIMIT", 100)
+    empty = el(0x00080005, "CS", b"")
+    walked = walk(empty * 1000 + el(STUDY, "UI", b"1.2.3\0"), 0, (STUDY,), last=STUDY)
+    assert walked == ({}, len(empty) * 100, True)
+
+
 # Deflated ----------------------------------------------------------------------------------------
 
 
@@ -226,6 +245,26 @@ def test_never_raises(head: bytes, transfer_syntax_uid: str) -> None:
     values = scan(head, transfer_syntax_uid, WANTED)
     assert set(values) <= set(WANTED)
     assert scan(memoryview(head), transfer_syntax_uid, WANTED) == values
+
+
+DECOY = el(STUDY, "UI", b"9.9.9\0")
+ANY_ELEMENT = st.builds(
+    el,
+    st.sampled_from([0x00080005, 0x00091010, 0x00100010, 0x00181030, 0x001FFFFF]),
+    st.sampled_from([vr.decode() for vr in sorted(_SHORT | _LONG)]),
+    st.one_of(st.binary(max_size=80), st.integers(0, 80).map(bytes), st.just(DECOY)),
+)
+
+
+@given(st.lists(ANY_ELEMENT, max_size=40))
+def test_finds_what_stands_after_any_elements(before: list[bytes]) -> None:
+    """Of whatever VR and length, odd ones too; and nothing that looks like it in their values."""
+    place = el(STUDY, "UI", b"1.2.3\0") + el(SERIES, "UI", b"1.2.4\0")
+    head = b"".join(before) + place + el(0x00200010, "SH", b"12")
+    found = {STUDY: "1.2.3", SERIES: "1.2.4"}
+    assert scan_head(head, EXPLICIT, (STUDY, SERIES)) == (found, len(head) - 10, True)
+    cut = scan_head(head[: -len(place) - 10], EXPLICIT, (STUDY, SERIES))
+    assert cut == ({}, len(head) - len(place) - 10, False)
 
 
 def items(children: st.SearchStrategy[Dataset]) -> st.SearchStrategy[Dataset]:
