@@ -48,7 +48,7 @@ _NODE = re.sub(r"[^A-Za-z0-9]", "", _node)[:32] or "host"
 _HIDDEN = re.compile(r"\.incoming-([A-Za-z0-9]+)-([0-9]{1,9})-[0-9]+\.part")
 _numbers = itertools.count(1)
 
-_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 # What link() answers where there are no hard links (FAT, some network and FUSE file systems), or
 # no more of them.

@@ -1,7 +1,8 @@
 """A Part 10 file that grows as the fragments of its data set arrive.
 
-Rules: nothing is kept in memory but the fragments of the next write; a fragment is copied or
-written before `write` returns; whatever goes wrong, the hidden file is gone afterwards.
+Rules: nothing is kept in memory but the fragments of the next write, and the head in which the
+place of the file is looked for; a fragment is copied or written before `write` returns; whatever
+goes wrong, the hidden file is gone afterwards.
 
 Not here: where the file goes when it is complete (`folder`).
 """
@@ -49,6 +50,7 @@ class IncomingFile:
         "_descriptor",
         "_durable",
         "_gathered",
+        "_head",
         "_identity",
         "_keep",
         "_offset",
@@ -57,7 +59,7 @@ class IncomingFile:
     )
 
     def __init__(self, descriptor: int, hidden: str, keep: Keep, durable: bool) -> None:
-        """Take over `descriptor`, the empty file `hidden` open for reading and writing."""
+        """Take over `descriptor`, the empty file `hidden` open for writing."""
         self._descriptor = descriptor
         self.hidden = hidden
         """The path of the hidden file; empty when there is none any more."""
@@ -65,6 +67,7 @@ class IncomingFile:
         self._durable = durable
         self._identity = "", "", ""
         self._gathered = bytearray()
+        self._head = bytearray()  # of the data set
         self._offset = 0  # of the data set; 0 before `begin`
         self.data_set_length = 0
         """Bytes of the data set so far."""
@@ -99,11 +102,13 @@ class IncomingFile:
         gathered = self._gathered
         before, length = len(gathered), len(fragment)
         whole = (before + length) // _PAGE_LENGTH * _PAGE_LENGTH
+        view = memoryview(fragment)
+        if self.data_set_length < HEAD_LENGTH:
+            self._head += view[: HEAD_LENGTH - self.data_set_length]
         try:
             if whole < GATHER_LENGTH:
-                gathered += fragment
+                gathered += view
             else:
-                view = memoryview(fragment)
                 _write_all(descriptor, gathered, view[: whole - before])
                 gathered[:] = view[whole - before :]
         except BaseException:
@@ -119,7 +124,7 @@ class IncomingFile:
         try:
             _write_all(descriptor, self._gathered)
             self._gathered.clear()
-            study, series = self._find_place(descriptor)
+            study, series = self._find_place()
             if self._durable:
                 os.fsync(descriptor)
             # A full quota on a network file system may be told no earlier than here.
@@ -141,13 +146,11 @@ class IncomingFile:
         """What was received, as the hidden file has it."""
         return Part10File(Path(self.hidden), *self._identity, self._offset, self.data_set_length)
 
-    def _find_place(self, descriptor: int) -> tuple[str, str]:
+    def _find_place(self) -> tuple[str, str]:
         """The Study and the Series Instance UID of what is complete; empty when it has none."""
         syntax = self._identity[2]
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        head = os.read(descriptor, HEAD_LENGTH)[self._offset :]
-        values, _, finished = scan_head(head, syntax, _PLACE)
-        if not finished and len(head) < self.data_set_length:
+        values, _, finished = scan_head(bytes(self._head), syntax, _PLACE)
+        if not finished and len(self._head) < self.data_set_length:
             with open_data_set(self.part10()) as data_set:
                 values = scan_head(data_set, syntax, _PLACE).values
         return values.get(STUDY_INSTANCE_UID, ""), values.get(SERIES_INSTANCE_UID, "")
