@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dul_fsm.cli.destinations import connect_to
 from dul_fsm.cli.explain import fail, printable, with_names
@@ -31,6 +32,9 @@ from dul_fsm.scp.workers import supervise
 from dul_fsm.services.handler import Destination
 from dul_fsm.timers import TimeLimits
 from dul_fsm.transports import TCP
+
+if TYPE_CHECKING:
+    from dul_fsm.scp.archive import ArchiveEvent
 
 
 def listen(
@@ -82,18 +86,15 @@ def listen(
         """Serve in this process, until a signal comes."""
         with Log() as log:
 
-            def tell(event: StorageEvent) -> None:
-                log.line(printable(in_words(event)))
+            def line(text: str) -> None:
+                log.line(printable(text))
 
             def report(error: BaseException) -> None:
                 log.line(f"error: {with_names(str(error))}")
 
-            def failed(text: str) -> None:
-                log.line(printable(text))
-
             try:
-                where = endpoint(host, port, tls, failed, reuse_port=workers > 1)
-                make_handler = _handlers(folder, tell, query, connect_to(destinations, tls))
+                where = endpoint(host, port, tls, line, reuse_port=workers > 1)
+                make_handler = _handlers(folder, line, query, connect_to(destinations, tls))
             except (OSError, ValueError) as error:
                 fail(f"TLS: {with_names(str(error))}")
                 return 1
@@ -137,22 +138,39 @@ def listen(
 
 def _handlers(
     folder: StudyFolder | None,
-    tell: Callable[[StorageEvent], None],
+    line: Callable[[str], None],
     query: bool,
     destinations: Mapping[str, Destination],
 ) -> Callable[[], DiscardHandler]:
-    """What makes a handler for each connection."""
+    """What makes a handler for each connection; what happens is a line of the log."""
+
+    def tell(event: StorageEvent) -> None:
+        line(in_words(event))
+
     if folder is None:
         return lambda: DiscardHandler(tell)
     if not query:
         return lambda: StorageHandler(folder, tell)
-    from dul_fsm.scp.archive import ArchiveHandler
+    from dul_fsm.scp.archive import ArchiveHandler, Queried, Retrieving
     from dul_fsm.scp.folder_index import FolderIndex
+
+    def tell_all(event: ArchiveEvent) -> None:
+        match event:
+            case Queried(matches=number):
+                found = f"{number} {'match' if number == 1 else 'matches'}"
+                found += "" if event.complete else ", not all there are"
+                line(f"{event.level} query from {_who(event)}: {found}")
+            case Retrieving(instances=number):
+                to = f"{event.destination} for " if event.destination else ""
+                what = f"{number} {'instance' if number == 1 else 'instances'}"
+                line(f"sending {what} to {to}{_who(event)}")
+            case _:
+                tell(event)
 
     index = FolderIndex(folder.root)
     # What is there from before need not wait for the first query.
     threading.Thread(target=index.refresh, name="dul-fsm index", daemon=True).start()
-    return lambda: ArchiveHandler(folder, index, destinations=destinations, tell=tell)
+    return lambda: ArchiveHandler(folder, index, destinations=destinations, tell=tell_all)
 
 
 def _free(host: str, port: int) -> str:
@@ -198,7 +216,7 @@ def _signals() -> Iterator[Callable[[], None]]:
 
 def in_words(event: StorageEvent) -> str:
     """A line for the log."""
-    who = f"{event.calling_ae_title} ({event.peer})"
+    who = _who(event)
     match event:
         case Opened():
             return f"association from {who} to {event.called_ae_title}"
@@ -213,3 +231,7 @@ def in_words(event: StorageEvent) -> str:
             counts += f", {event.not_stored} not stored" if event.not_stored else ""
             to = f" to {event.called_ae_title}" if event.how == "rejected" else ""
             return f"association from {who}{to} {event.how}; {counts}"
+
+
+def _who(event: ArchiveEvent) -> str:
+    return f"{event.calling_ae_title} ({event.peer})"

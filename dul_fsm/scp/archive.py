@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from dul_fsm.association import Message
 from dul_fsm.dimse import status
@@ -48,6 +48,10 @@ from dul_fsm.services.handler import (
 )
 from dul_fsm.services.sop_classes import VERIFICATION, choose_any, is_storage
 from dul_fsm.transports import Connector
+from dul_fsm.value import value
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 QUERY_RETRIEVE: Final = tuple(
     uid for model in MODELS if model.levels for uid in (model.find, model.move, model.get)
@@ -63,6 +67,39 @@ _RELATIONAL = 0
 """Which byte of an extended negotiation asks for relational queries or retrievals (PS3.4 §C.5)."""
 
 
+@value
+class Queried:
+    """A C-FIND is over: every match was made, or it was cancelled or failed."""
+
+    peer: str
+    """Where the SCU called from, as its transport names it."""
+    calling_ae_title: str
+    """Its own, as it says."""
+    level: str
+    """The Query/Retrieve Level."""
+    matches: int
+    """How many were made."""
+    complete: bool
+    """Whether that is all of them."""
+
+
+@value
+class Retrieving:
+    """What a C-GET or a C-MOVE asks for is known, and about to be sent."""
+
+    peer: str
+    """Where the SCU called from, as its transport names it."""
+    calling_ae_title: str
+    """Its own, as it says."""
+    destination: str
+    """The AE title of the move destination; empty for a C-GET, which brings it back."""
+    instances: int
+    """How many there are."""
+
+
+ArchiveEvent: TypeAlias = StorageEvent | Queried | Retrieving
+
+
 class ArchiveHandler(StorageHandler):
     """Answers C-ECHO, keeps what C-STORE brings, and gives it back by C-FIND, C-GET and C-MOVE."""
 
@@ -74,12 +111,13 @@ class ArchiveHandler(StorageHandler):
         index: InstanceIndex,
         *,
         destinations: Mapping[str, Connector | Destination] | None = None,
-        tell: Callable[[StorageEvent], None] = lambda event: None,
+        tell: Callable[[ArchiveEvent], None] = lambda event: None,
     ) -> None:
         """`folder` and `index` are shared by all handlers of an archive. `destinations`: where
         C-MOVE may send, by AE title. `tell` as for `DiscardHandler`. An `InstanceIndex` is told
         what is stored, which takes as long as to store a small image; a `FolderIndex` is not."""
         super().__init__(folder, tell)
+        self._tell_more = tell
         self._index = index
         self._destinations = {} if destinations is None else destinations
         self._relational: frozenset[str] = frozenset()
@@ -126,7 +164,7 @@ class ArchiveHandler(StorageHandler):
             retrieve_ae_title="" if self.request is None else self.request.called_ae_title,
             relational=self._is_relational(message),
         )
-        return (Pending(answer, pending) for answer in found)
+        return self._counted((Pending(answer, pending) for answer in found), identifier)
 
     def c_get_requested(self, message: Message) -> int | Retrieval | Sequence[Instance]:
         """See `Handler.c_get_requested`."""
@@ -145,11 +183,26 @@ class ArchiveHandler(StorageHandler):
             return found
         return Destination(connector=found, called_ae_title=ae_title)
 
+    def _counted(self, matches: Iterator[Pending], identifier: Dataset) -> Matches:
+        """The same matches; how many there were is told."""
+        count, complete = 0, False
+        try:
+            for match in matches:
+                count += 1
+                yield match
+            complete = True
+        finally:
+            level = str(identifier.QueryRetrieveLevel)
+            self._tell_more(Queried(self.peer, self.calling_ae_title, level, count, complete))
+
     def _select(self, message: Message, model: InformationModel) -> list[Instance]:
         selected = self._index.select(
             message.decode(), model, relational=self._is_relational(message)
         )
-        return [instance_of(one, one.path) for one in selected if one.path is not None]
+        instances = [instance_of(one, one.path) for one in selected if one.path is not None]
+        to = getattr(message.command, "move_destination", "")
+        self._tell_more(Retrieving(self.peer, self.calling_ae_title, to, len(instances)))
+        return instances
 
     def _is_relational(self, message: Message) -> bool:
         return message.context.abstract_syntax in self._relational

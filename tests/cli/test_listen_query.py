@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -46,6 +47,10 @@ def test_what_is_stored_is_found_retrieved_and_moved(tmp_path: Path) -> None:
     assert studies(tmp_path / "got") == studies(tmp_path / "moved") == [CT_INSTANCE]
     assert status == 0
     assert "answering queries, moving to VIEWER" in log
+    assert re.search(r"^STUDY query from DUL-FSM \(127\.0\.0\.1:\d+\): 0 matches$", log, re.M)
+    assert re.search(r"^STUDY query from DUL-FSM \(127\.0\.0\.1:\d+\): 2 matches$", log, re.M)
+    assert re.search(r"^sending 1 instance to DUL-FSM \(127\.0\.0\.1:\d+\)$", log, re.M)
+    assert re.search(r"^sending 1 instance to VIEWER for DUL-FSM \(127\.0\.0\.1:\d+\)$", log, re.M)
 
 
 def test_what_is_there_before_and_what_others_put_there_is_found(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from dul_fsm import associate
 from dul_fsm.files import StudyFolder, read_part10
 from dul_fsm.negotiation import ContextLike
 from dul_fsm.query import InstanceIndex
-from dul_fsm.scp.archive import ArchiveHandler
-from dul_fsm.scp.storage import StorageEvent, StorageHandler
+from dul_fsm.scp.archive import ArchiveEvent, ArchiveHandler
+from dul_fsm.scp.storage import StorageHandler
 from dul_fsm.scu.association import SCUAssociation
 from dul_fsm.services.handler import Destination
 from dul_fsm.services.sop_classes import VERIFICATION
@@ -99,7 +99,7 @@ class OurArchive:
         self.folder = StudyFolder(root, implementation_class_uid="1.2.3.4")
         self.index = InstanceIndex()
         self.destinations = dict(destinations or {})
-        self.told: list[StorageEvent] = []
+        self.told: list[ArchiveEvent] = []
         for path in files:
             self.index.add_file(path)
 

@@ -10,8 +10,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 
 from dul_fsm.files import StudyFolder
 from dul_fsm.query import InstanceIndex, build_identifier, parse_key
-from dul_fsm.scp.archive import ArchiveHandler
-from dul_fsm.scp.storage import StorageEvent
+from dul_fsm.scp.archive import ArchiveEvent, ArchiveHandler
 from dul_fsm.services.handler import Destination
 from dul_fsm.transports import Connector
 
@@ -61,7 +60,7 @@ class Archive:
         self.folder = StudyFolder(root, implementation_class_uid="1.2.3.4")
         self.index = InstanceIndex()
         self.destinations = destinations or {}
-        self.told: list[StorageEvent] = []
+        self.told: list[ArchiveEvent] = []
 
     def put(self, *instances: FileDataset) -> None:
         """Have these instances."""

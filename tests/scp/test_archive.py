@@ -4,18 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
 
 import pytest
+from pydicom import Dataset
 
 from dul_fsm.association import Message
 from dul_fsm.dimse import CEchoRQ, status
 from dul_fsm.dimse.data_set import encode_data_set
 from dul_fsm.negotiation import AcceptedContext, ContextLike
 from dul_fsm.pdu import SOPClassExtendedNegotiation
-from dul_fsm.query import PATIENT_ROOT, STUDY_ROOT, IndexedInstance, InformationModel, model_of
+from dul_fsm.query import (
+    PATIENT_ROOT,
+    STUDY_ROOT,
+    IndexedInstance,
+    InformationModel,
+    InstanceIndex,
+    model_of,
+)
 from dul_fsm.scp import serve
-from dul_fsm.scp.archive import QUERY_RETRIEVE, ArchiveHandler, instance_of
+from dul_fsm.scp.archive import (
+    QUERY_RETRIEVE,
+    ArchiveHandler,
+    Queried,
+    Retrieving,
+    instance_of,
+)
 from dul_fsm.scp.storage import StorageHandler
 from dul_fsm.scu import SCUAssociation, associate
 from dul_fsm.scu.query import OperationFailed, find, get, move, scp_roles
@@ -220,6 +235,45 @@ def test_move_sends_a_study_to_a_destination(tmp_path: Path, destination: Loopba
     opened = receiver.told[0]
     names = ("THERE", "MOVER") if destination is None else ("WORKSTATION", "ARCHIVE")
     assert (opened.called_ae_title, opened.calling_ae_title) == names  # type: ignore[union-attr]
+
+
+def test_who_asks_for_what_is_told(tmp_path: Path) -> None:
+    there = Loopback()
+    with archive(tmp_path / "kept", {"WORKSTATION": there}) as (made, endpoint):
+        made.put(*(instance(number) for number in range(1, 4)))
+        receiver = Archive(tmp_path / "received")
+        with serve(receiver, there), connect(endpoint, handler=receiver()) as association:
+            assert len(list(find(association, STUDIES))) == 1
+            assert get(association, THE_STUDY).completed == 3
+            assert move(association, THE_STUDY, "WORKSTATION").completed == 3
+    opened, *told, _ = made.told
+    who = opened.peer, opened.calling_ae_title
+    assert told == [
+        Queried(*who, level="STUDY", matches=1, complete=True),
+        Retrieving(*who, destination="", instances=3),
+        Retrieving(*who, destination="WORKSTATION", instances=3),
+    ]
+
+
+class Endless(InstanceIndex):
+    """Finds the same study again and again."""
+
+    def find(self, *arguments: object, **keywords: object) -> Iterator[Dataset]:
+        """As often as it is asked."""
+        return repeat(STUDIES)
+
+
+def test_a_query_that_is_cancelled_is_told_as_not_complete(tmp_path: Path) -> None:
+    made, endpoint = Archive(tmp_path), Loopback()
+    made.index = Endless()
+    with serve(made, endpoint), connect(endpoint) as association:
+        matches = find(association, STUDIES)
+        next(matches)
+        matches.close()
+    _, queried, _ = made.told
+    assert isinstance(queried, Queried)
+    assert not queried.complete
+    assert queried.matches >= 1
 
 
 def test_a_class_that_is_not_served_is_refused(tmp_path: Path) -> None:
