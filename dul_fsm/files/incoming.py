@@ -103,9 +103,9 @@ class IncomingFile:
         before, length = len(gathered), len(fragment)
         whole = (before + length) // _PAGE_LENGTH * _PAGE_LENGTH
         view = memoryview(fragment)
-        if self.data_set_length < HEAD_LENGTH:
-            self._head += view[: HEAD_LENGTH - self.data_set_length]
         try:
+            if self.data_set_length < HEAD_LENGTH:
+                self._head += view[: HEAD_LENGTH - self.data_set_length]
             if whole < GATHER_LENGTH:
                 gathered += view
             else:

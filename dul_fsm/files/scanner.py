@@ -28,7 +28,8 @@ DEFLATED = frozenset(
 
 EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
-# A step is an element, an item or a delimiter. Real heads need tens; per-frame functional groups
+# A step is an element, an item or a delimiter; a run of plain elements (see `_plain`) counts as one
+# for each eight bytes, since none is shorter. Real heads need tens; per-frame functional groups
 # come after everything that is looked for here. The limit keeps hostile bytes below 0.2 s.
 STEP_LIMIT = 200_000
 

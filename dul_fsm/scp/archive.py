@@ -104,6 +104,7 @@ class ArchiveHandler(StorageHandler):
     """Answers C-ECHO, keeps what C-STORE brings, and gives it back by C-FIND, C-GET and C-MOVE."""
 
     choose = staticmethod(choose_any(VERIFICATION, is_storage, *QUERY_RETRIEVE))
+    _tell: Callable[[ArchiveEvent], None]
 
     def __init__(
         self,
@@ -117,7 +118,6 @@ class ArchiveHandler(StorageHandler):
         C-MOVE may send, by AE title. `tell` as for `DiscardHandler`. An `InstanceIndex` is told
         what is stored, which takes as long as to store a small image; a `FolderIndex` is not."""
         super().__init__(folder, tell)
-        self._tell_more = tell
         self._index = index
         self._destinations = {} if destinations is None else destinations
         self._relational: frozenset[str] = frozenset()
@@ -164,7 +164,7 @@ class ArchiveHandler(StorageHandler):
             retrieve_ae_title="" if self.request is None else self.request.called_ae_title,
             relational=self._is_relational(message),
         )
-        return self._counted((Pending(answer, pending) for answer in found), identifier)
+        return self._matches(found, pending, str(identifier.QueryRetrieveLevel))
 
     def c_get_requested(self, message: Message) -> int | Retrieval | Sequence[Instance]:
         """See `Handler.c_get_requested`."""
@@ -183,17 +183,16 @@ class ArchiveHandler(StorageHandler):
             return found
         return Destination(connector=found, called_ae_title=ae_title)
 
-    def _counted(self, matches: Iterator[Pending], identifier: Dataset) -> Matches:
-        """The same matches; how many there were is told."""
+    def _matches(self, found: Iterator[Dataset], pending: int, level: str) -> Matches:
+        """A pending response for each match; how many there were is told."""
         count, complete = 0, False
         try:
-            for match in matches:
+            for answer in found:
                 count += 1
-                yield match
+                yield Pending(answer, pending)
             complete = True
         finally:
-            level = str(identifier.QueryRetrieveLevel)
-            self._tell_more(Queried(self.peer, self.calling_ae_title, level, count, complete))
+            self._tell(Queried(self.peer, self.calling_ae_title, level, count, complete))
 
     def _select(self, message: Message, model: InformationModel) -> list[Instance]:
         selected = self._index.select(
@@ -201,7 +200,7 @@ class ArchiveHandler(StorageHandler):
         )
         instances = [instance_of(one, one.path) for one in selected if one.path is not None]
         to = getattr(message.command, "move_destination", "")
-        self._tell_more(Retrieving(self.peer, self.calling_ae_title, to, len(instances)))
+        self._tell(Retrieving(self.peer, self.calling_ae_title, to, len(instances)))
         return instances
 
     def _is_relational(self, message: Message) -> bool:
