@@ -9,6 +9,10 @@ has slept is slow for a while. So after a wait that was over within `AWAKE` the 
 for as long before it sleeps, if no other connection of this process was busy meanwhile (`ALONE`). A
 peer that takes its time finds us asleep, and an idle connection costs nothing.
 
+Between two processes of one host, memory is the wire, and the fastest memory is the cache. The
+buffers that the system would let grow for a long way are given a size there (`NEARBY_RECEIVE`,
+`NEARBY_SEND`).
+
 Not here: how a connection comes about (`tcp`).
 """
 
@@ -44,6 +48,16 @@ ALONE = 0.01
 """Seconds for which no other connection of this process may have received anything: where several
 are busy, whoever is awake for nothing is in the way of the others, and of their peers."""
 
+NEARBY_RECEIVE = 2 << 20
+"""Bytes for which the receive buffer has room when the peer is on this host, or as many as the
+system allows. It would begin with less and add to it by what a round trip brings, which is little
+here: whoever sends would wait in the middle of each image."""
+
+NEARBY_SEND = 64 << 10
+"""Bytes for which the send buffer has room when the peer is on this host and has turned out to be
+the slower end: what waits for it should still be in the cache when it comes to read it. A peer that
+keeps up leaves little that waits, and is better off with a buffer that is never full."""
+
 _processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 # The connection that was the last to receive something, and since when no other one has.
@@ -67,6 +81,7 @@ class TCPTransport:
         "_receive",
         "_receiving",
         "_released",
+        "_roomy",
         "_send",
         "_sending",
         "_set_option",
@@ -81,9 +96,10 @@ class TCPTransport:
         """Take over a connected TCP socket; on an `OSError`, it is the caller's to close."""
         connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.local = address_text(connected.getsockname())
+        here, there = connected.getsockname(), connected.getpeername()
+        self.local = address_text(here)
         """This end, as HOST:PORT."""
-        self.peer = address_text(connected.getpeername())
+        self.peer = address_text(there)
         """The other end, as HOST:PORT."""
         self._socket = connected
         self._receive = connected.recv_into
@@ -94,6 +110,10 @@ class TCPTransport:
         self._readable.register(connected, select.POLLIN)
         self._writable = select.poll()
         self._writable.register(connected, select.POLLOUT)
+        nearby = here[0] == there[0]
+        if nearby:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NEARBY_RECEIVE)
+        self._roomy = nearby  # its send buffer grows as the system likes, and need not
         self._drained = False  # the last read took all that was there
         self._prompt = False  # the last wait was short
         self._unacknowledged = False  # something was read, and nothing sent or acknowledged since
@@ -192,6 +212,11 @@ class TCPTransport:
 
     def _wait_and_send(self, buffers: Sequence[Buffer], timeout: float | None) -> int:
         self._unacknowledged = True
+        if self._roomy:
+            self._roomy = False
+            # Fails when the connection is gone; the next send tells the reason.
+            with suppress(OSError):
+                self._set_option(socket.SOL_SOCKET, socket.SO_SNDBUF, NEARBY_SEND)
         deadline = deadline_in(timeout)
         while wait_for(self._writable, deadline):
             try:
