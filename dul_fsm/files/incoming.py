@@ -149,7 +149,7 @@ class IncomingFile:
     def _find_place(self) -> tuple[str, str]:
         """The Study and the Series Instance UID of what is complete; empty when it has none."""
         syntax = self._identity[2]
-        values, _, finished = scan_head(bytes(self._head), syntax, _PLACE)
+        values, _, finished = scan_head(self._head, syntax, _PLACE)
         if not finished and len(self._head) < self.data_set_length:
             with open_data_set(self.part10()) as data_set:
                 values = scan_head(data_set, syntax, _PLACE).values
