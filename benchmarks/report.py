@@ -121,6 +121,7 @@ def surroundings(tap: str, runs: int, quick: bool) -> dict[str, Any]:
         if line.startswith("model name"):
             model = line.partition(":")[2].strip()
             break
+    control = Path("/proc/sys/net/ipv4/tcp_congestion_control")
     return {
         "time": time.strftime("%Y-%m-%d %H:%M:%S %z"),
         "runs": runs,
@@ -129,6 +130,7 @@ def surroundings(tap: str, runs: int, quick: bool) -> dict[str, Any]:
         "processor": model,
         "cores": os.cpu_count(),
         "kernel": platform.release(),
+        "congestion control": control.read_text().strip() if control.exists() else "unknown",
         "load before": os.getloadavg()[0],
         "versions": versions(),
     }

@@ -64,6 +64,10 @@ SEND_AHEAD: Final = (1 << 19) + (1 << 12)
 """Bytes cut from a message ahead of the transport, for one large write: four PDUs of 128 KiB, with
 their headers and a command set before them. Half of it would be two writes and twice the turns."""
 
+SEND_AHEAD_OF_SLOWER: Final = 1 << 17
+"""The same for a transport that once did not take all it was given: the peer is the slower end, and
+what a write brings it should be what it is about to read."""
+
 _ABORTABLE = frozenset(State) - {State.Sta1, State.Sta2, State.Sta13}
 _OVER = frozenset((State.Sta1, State.Sta13))
 _SENDING = frozenset((State.Sta6, State.Sta8))
@@ -99,6 +103,7 @@ class Association:
         self._ended = False
         self._answer_release = False  # once the peer has answered ours
         self._left = 0  # bytes that the transport took
+        self._ahead = SEND_AHEAD  # bytes cut ahead of it
         self.request: AAssociateRQ | None = None
         """The A-ASSOCIATE-RQ, sent or received."""
         self.answer: AAssociateAC | None = None
@@ -338,13 +343,16 @@ class Association:
 
     # To the transport and the Application Entity ------------------------------------------------
 
-    def data_to_send(self, limit: int = SEND_AHEAD) -> list[Buffer]:
+    def data_to_send(self, limit: int | None = None) -> list[Buffer]:
         """The next bytes for the transport, about `limit` of them, as buffers in order.
 
         Cuts what is due from the message being sent. What its source raises comes out of here,
-        and the association is aborted: an A-ABORT is due then.
+        and the association is aborted: an A-ABORT is due then. Without a limit, as many as make
+        sense after what the transport has taken so far.
         """
         upper, exchange = self._upper, self._exchange
+        if limit is None:
+            limit = self._ahead
         while upper.bytes_to_send < limit and upper.state in _SENDING:
             if exchange.sending:
                 self._cut(limit)
@@ -380,6 +388,8 @@ class Association:
             self._since = now
             self.operations.left(self._left, now)
         self._upper.data_sent(count, now)
+        if self._upper.bytes_to_send:
+            self._ahead = SEND_AHEAD_OF_SLOWER
 
     def next_event(self) -> Event | None:
         """The next thing to tell the AE or ask of the transport, in order; None if none yet."""

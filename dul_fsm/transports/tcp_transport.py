@@ -53,7 +53,7 @@ NEARBY_RECEIVE = 2 << 20
 system allows. It would begin with less and add to it by what a round trip brings, which is little
 here: whoever sends would wait in the middle of each image."""
 
-NEARBY_SEND = 64 << 10
+NEARBY_SEND = 128 << 10
 """Bytes for which the send buffer has room when the peer is on this host and has turned out to be
 the slower end: what waits for it should still be in the cache when it comes to read it. A peer that
 keeps up leaves little that waits, and is better off with a buffer that is never full."""

@@ -13,6 +13,7 @@ from dul_fsm.association import (
     RequestReceived,
     ResponseReceived,
 )
+from dul_fsm.association.association import SEND_AHEAD, SEND_AHEAD_OF_SLOWER
 from dul_fsm.dimse import (
     CFindRQ,
     CFindRSP,
@@ -82,6 +83,31 @@ def test_a_source_is_consumed_only_as_its_bytes_are_taken() -> None:
         association.data_sent(len(buffers[0]), 0.0)
         sent += len(buffers[0])
     assert source.taken == 1000 * 1024
+
+
+def test_a_transport_that_takes_all_it_is_given_is_given_as_much_again() -> None:
+    association = sending(bytes(3 * SEND_AHEAD)).association
+    for _ in range(2):
+        given = sum(map(len, association.data_to_send()))
+        assert SEND_AHEAD <= given <= SEND_AHEAD + 1024 + 12
+        association.data_sent(given, 0.0)
+
+
+def test_a_transport_that_once_did_not_is_given_less_from_then_on() -> None:
+    association = sending(bytes(3 * SEND_AHEAD)).association
+    given = sum(map(len, association.data_to_send()))
+    association.data_sent(given - 1, 0.0)
+    while buffers := association.data_to_send():
+        given = sum(map(len, buffers))
+        assert given <= SEND_AHEAD_OF_SLOWER + 1024 + 12
+        association.data_sent(given, 0.0)
+    assert not association.sending
+
+
+def test_a_limit_of_zero_cuts_nothing() -> None:
+    association = sending(bytes(3000)).association
+    assert association.data_to_send(0) == []
+    assert association.sending
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
