@@ -24,8 +24,8 @@ HANDSHAKE_TIMEOUT = 15.0
 LINGER = 5.0
 """Seconds for which the rest of what was sent may take to leave after `close`."""
 
-READ_SIZE = 1 << 17
-"""Bytes of ciphertext in one receive: a few records."""
+READ_SIZE = 1 << 18
+"""Bytes of ciphertext in one receive: about as many as the other end encrypts at once."""
 
 
 class TLSEnd:
