@@ -4,8 +4,24 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
+
+from dul_fsm.transports import TCP
+from dul_fsm.transports.tcp_transport import TCPTransport
+from tests.transports.helpers import PATIENCE
+
+
+@contextmanager
+def connected(host: str = "127.0.0.1") -> Iterator[tuple[TCPTransport, socket.socket]]:
+    """A transport to that host, and a plain socket as its peer."""
+    with socket.create_server((host, 0)) as server:
+        transport = TCP(host, server.getsockname()[1]).connect(PATIENCE)
+        peer, _ = server.accept()
+    peer.settimeout(PATIENCE)
+    with closing(peer), closing(transport):
+        yield transport, peer
 
 
 def reset(peer: socket.socket) -> None:

@@ -23,7 +23,7 @@ from tests.transports.helpers import (
     send_all,
     send_for_ever,
 )
-from tests.transports.sockets import Spy, reset
+from tests.transports.sockets import Spy, connected, reset
 
 Ends = tuple[TCPTransport, socket.socket]
 
@@ -31,13 +31,8 @@ Ends = tuple[TCPTransport, socket.socket]
 @pytest.fixture
 def ends() -> Iterator[Ends]:
     """A transport, and a plain socket as its peer."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        transport = TCP("127.0.0.1", server.getsockname()[1]).connect(PATIENCE)
-        peer, _ = server.accept()
-    peer.settimeout(PATIENCE)
-    yield transport, peer
-    transport.close()
-    peer.close()
+    with connected() as both:
+        yield both
 
 
 # Calls and options -------------------------------------------------------------------------------
@@ -115,7 +110,8 @@ def test_a_send_that_found_no_room_acknowledged_nothing(ends: Ends) -> None:
     with pytest.raises(TimeoutError):
         transport.send([b"x"], 0)
     wait_in_vain(transport)
-    assert [call for call in option.calls if call[0] == socket.IPPROTO_TCP] == QUICKACK
+    size = socket.SOL_SOCKET, socket.SO_SNDBUF, tcp_transport.NEARBY_SEND
+    assert option.calls == [size, *QUICKACK]
 
 
 def test_a_read_that_took_all_there_was_is_followed_by_a_wait_and_any_other_is_not(

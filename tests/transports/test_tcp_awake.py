@@ -11,17 +11,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 
-from dul_fsm.transports import TCP, tcp_transport
+from dul_fsm.transports import tcp_transport
 from dul_fsm.transports.base import TransportClosed
 from dul_fsm.transports.tcp_transport import TCPTransport
 from tests.drivers.support import eventually
 from tests.transports.helpers import PATIENCE, Task
-from tests.transports.sockets import Spy
+from tests.transports.sockets import Spy, connected
 
 FOR_EVER = 3600.0
 several_processors = pytest.mark.skipif(
@@ -42,24 +41,11 @@ class Sleeps:
         return self._poller.poll(*timeout)
 
 
-@contextmanager
-def connection() -> Iterator[tuple[TCPTransport, socket.socket]]:
-    """A transport, and a plain socket as its peer."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        transport = TCP("127.0.0.1", server.getsockname()[1]).connect(PATIENCE)
-        peer, _ = server.accept()
-    try:
-        yield transport, peer
-    finally:
-        transport.close()
-        peer.close()
-
-
 @pytest.fixture
 def ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[TCPTransport, socket.socket]]:
     """A connection. However long a wait takes, it is a short one."""
     monkeypatch.setattr(tcp_transport, "AWAKE", FOR_EVER)
-    with connection() as both:
+    with connected() as both:
         yield both
 
 
@@ -129,7 +115,7 @@ def test_where_another_connection_is_busy_nobody_stays_awake(
     now = time.monotonic()
     monkeypatch.setattr(tcp_transport, "time", SimpleNamespace(monotonic=lambda: now))
     sleeps = Sleeps(transport)
-    with connection() as (other, its_peer):
+    with connected() as (other, its_peer):
         answered(other, its_peer)
         answered(transport, peer)
         answered(transport, peer)
@@ -150,7 +136,7 @@ def test_a_connection_that_was_closed_is_not_busy(
     ends: tuple[TCPTransport, socket.socket],
 ) -> None:
     transport, peer = ends
-    with connection() as (other, its_peer):
+    with connected() as (other, its_peer):
         answered(other, its_peer)
     sleeps = Sleeps(transport)
     answered(transport, peer)
@@ -174,7 +160,7 @@ def test_who_is_awake_goes_to_sleep_when_another_connection_gets_busy(
         return receive(view)
 
     transport._receive = watched  # type: ignore[assignment]
-    with connection() as (other, its_peer):
+    with connected() as (other, its_peer):
         task = Task(lambda: transport.receive_into(memoryview(bytearray(8)), None))
         assert awake.wait(PATIENCE)
         answered(other, its_peer)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,8 @@ import pytest
 from dul_fsm.transports import TCP
 from dul_fsm.transports.tcp_transport import NEARBY_RECEIVE, NEARBY_SEND, TCPTransport
 from tests.drivers.support import eventually
-from tests.transports.helpers import PATIENCE, Task
-from tests.transports.sockets import Spy
+from tests.transports.helpers import PATIENCE, Task, clog, receive_exactly
+from tests.transports.sockets import Spy, connected
 
 # Linux counts what it keeps beside the bytes as well, and so gives twice of what it is asked for.
 _SHARE = 2 if sys.platform == "linux" else 1
@@ -38,37 +37,8 @@ def send_buffer(end: socket.socket) -> int:
     return end.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // _SHARE
 
 
-@contextmanager
-def connected(host: str) -> Iterator[tuple[TCPTransport, socket.socket]]:
-    """A transport to that host, and a plain socket as its peer."""
-    with socket.create_server((host, 0)) as server:
-        transport = TCP(host, server.getsockname()[1]).connect(PATIENCE)
-        peer, _ = server.accept()
-    peer.settimeout(PATIENCE)
-    with closing(peer), closing(transport):
-        yield transport, peer
-
-
-def fill(transport: TCPTransport) -> int:
-    """Send until nothing more is taken; how many bytes were."""
-    block, sent = bytes(1 << 16), 0
-    while True:
-        try:
-            sent += transport.send([block], 0)
-        except TimeoutError:
-            return sent
-
-
-def receive_all(end: socket.socket, count: int) -> bytes:
-    """So many bytes."""
-    received = b""
-    while len(received) < count:
-        received += end.recv(count - len(received))
-    return received
-
-
 def test_what_a_peer_on_this_host_sends_has_room_before_anything_of_it_is_read() -> None:
-    with connected("127.0.0.1") as (transport, peer):
+    with connected() as (transport, peer):
         assert receive_buffer(transport._socket) == granted()
         image = bytes(granted() // 4)  # the system counts more than the bytes
         peer.sendall(image)
@@ -89,29 +59,29 @@ def test_an_accepted_connection_is_as_near_as_a_connected_one() -> None:
 
 
 def test_a_send_buffer_is_the_systems_until_the_peer_does_not_keep_up() -> None:
-    with connected("127.0.0.1") as (transport, _):
+    with connected() as (transport, _):
         before = send_buffer(transport._socket)
         assert before != NEARBY_SEND
         assert transport.send([b"x"], PATIENCE) == 1
         assert send_buffer(transport._socket) == before
-        fill(transport)
+        clog(transport, 0)
         assert send_buffer(transport._socket) == NEARBY_SEND
 
 
 def test_nothing_is_lost_when_the_send_buffer_shrinks_below_what_is_in_it() -> None:
-    with connected("127.0.0.1") as (transport, peer):
-        sent = fill(transport)
-        assert sent > NEARBY_SEND
-        reading = Task(receive_all, peer, sent + 4)
+    with connected() as (transport, peer):
+        sent = clog(transport, 0)
+        assert len(sent) > NEARBY_SEND
+        reading = Task(receive_exactly, TCPTransport(peer), len(sent) + 4)
         assert transport.send([b"last"], PATIENCE) == 4
-        assert reading.result() == bytes(sent) + b"last"
+        assert reading.result() == sent + b"last"
 
 
 def test_its_size_is_said_once() -> None:
-    with connected("127.0.0.1") as (transport, _):
-        fill(transport)
+    with connected() as (transport, _):
+        clog(transport, 0)
         transport._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * NEARBY_SEND)
-        fill(transport)
+        clog(transport, 0)
         assert send_buffer(transport._socket) == 2 * NEARBY_SEND
 
 
@@ -119,13 +89,13 @@ def test_its_size_is_said_once() -> None:
 def test_the_buffers_of_a_connection_to_another_address_are_the_systems() -> None:
     with connected("127.0.0.2") as (transport, peer):
         assert receive_buffer(transport._socket) == receive_buffer(peer)
-        fill(transport)
+        clog(transport, 0)
         assert send_buffer(transport._socket) != NEARBY_SEND
 
 
 def test_a_connection_whose_buffer_can_be_given_no_size_is_waited_for_all_the_same() -> None:
-    with connected("127.0.0.1") as (transport, _):
+    with connected() as (transport, _):
         transport._set_option = option = Spy(transport._set_option, OSError(22, "gone"))
-        fill(transport)
+        clog(transport, 0)
         assert option.calls
         assert send_buffer(transport._socket) != NEARBY_SEND
