@@ -143,10 +143,19 @@ class InstanceIndex:
             self._studies[study.key] = study
             self._patients[patient.key] = patient
 
-    def remove(self, sop_instance_uid: str) -> None:
-        """Forget an instance, and what is empty without it; nothing happens if it is unknown."""
+    def remove(self, sop_instance_uid: str, *, path: str | os.PathLike[str] | None = None) -> bool:
+        """Forget an instance, and what is empty without it; False if it is unknown.
+
+        With `path`, only if it is the one in that file.
+        """
         with self._changing:
+            known = self._images.get(sop_instance_uid)
+            if known is None or known.instance is None:
+                return False
+            if path is not None and known.instance.path != Path(path):
+                return False
             self._remove(sop_instance_uid)
+            return True
 
     def _remove(self, sop_instance_uid: str) -> None:
         entity: Entity | None = self._images.pop(sop_instance_uid, None)

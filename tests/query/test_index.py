@@ -263,10 +263,19 @@ def test_an_instance_that_comes_again_is_counted_once(index: InstanceIndex) -> N
 def test_what_is_empty_is_gone(index: InstanceIndex) -> None:
     for number in (1, 2, 3):
         index.remove(f"1.3.1.{number}")
-    index.remove("never there")
+    assert not index.remove("never there")
     assert len(index) == 4
     assert values(found(index, PATIENT_ROOT, "PATIENT", "PatientID"), "PatientID") == ["A"]
     assert not found(index, STUDY_ROOT, "STUDY", "StudyInstanceUID=1.3")
+
+
+def test_an_instance_is_removed_with_its_file_and_not_with_another(tmp_path: Path) -> None:
+    index = InstanceIndex()
+    index.add(instance("A", "1.1", "1", 1), path=tmp_path / "1.dcm")
+    assert not index.remove("1.1.1.1", path=tmp_path / "2.dcm")
+    assert len(index) == 1
+    assert index.remove("1.1.1.1", path=str(tmp_path / "1.dcm"))
+    assert len(index) == 0
 
 
 def test_a_study_belongs_to_the_patient_that_it_came_with(index: InstanceIndex) -> None:
