@@ -41,7 +41,7 @@ from dul_fsm.drivers.requestor import (
     first_answered,
 )
 from dul_fsm.drivers.service_user import ServiceUser
-from dul_fsm.files import open_data_set, read_part10
+from dul_fsm.files import MappedSource, open_data_set, read_part10
 from dul_fsm.files.contexts import contexts_of
 from dul_fsm.negotiation import SYNCHRONOUS, ContextLike, Window
 from dul_fsm.pdu import (
@@ -198,7 +198,7 @@ class SCUAssociation(ServiceUser[Coroutine[Any, Any, Message], "AsyncOperation"]
                 head.sop_class_uid,
                 head.sop_instance_uid,
                 head.transfer_syntax_uid,
-                data,
+                MappedSource(data),
                 priority=priority,
             )
 

@@ -205,7 +205,7 @@ class SCUAssociation(ServiceUser[Message, Iterator[Message]]):
         Raises `NotStorable` for a file that is none, `ContextNotAccepted` if the peer does not
         take it in the transfer syntax that it is in.
         """
-        from dul_fsm.files import open_data_set, read_part10
+        from dul_fsm.files import MappedSource, open_data_set, read_part10
 
         head = read_part10(path)
         with open_data_set(head) as data:
@@ -213,7 +213,7 @@ class SCUAssociation(ServiceUser[Message, Iterator[Message]]):
                 head.sop_class_uid,
                 head.sop_instance_uid,
                 head.transfer_syntax_uid,
-                data,
+                MappedSource(data),
                 priority=priority,
             )
 

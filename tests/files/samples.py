@@ -114,5 +114,17 @@ def stored(path: Path) -> bytes:
         return bytes(data)
 
 
+def resident(path: Path) -> int:
+    """Bytes of a mapped file that count as this process's."""
+    total = 0
+    ours = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.split(" ", 1)[0]:
+            ours = line.endswith(str(path))
+        elif ours and line.startswith("Rss:"):
+            total += int(line.split()[1]) * 1024
+    return total
+
+
 def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))

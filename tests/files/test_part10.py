@@ -341,18 +341,6 @@ def big_file(tmp_path: Path, length: int) -> Part10File:
     return read_part10(path)
 
 
-def resident(path: Path) -> int:
-    """Bytes of a mapped file that count as this process's."""
-    total = 0
-    ours = False
-    for line in Path("/proc/self/smaps").read_text().splitlines():
-        if "-" in line.split(" ", 1)[0]:
-            ours = line.endswith(str(path))
-        elif ours and line.startswith("Rss:"):
-            total += int(line.split()[1]) * 1024
-    return total
-
-
 @pytest.mark.parametrize("limit", [2, 10, 1 << 16])
 def test_a_mapped_source_cuts_the_data_set_without_a_copy(limit: int) -> None:
     part10 = read_part10(samples.CT)
@@ -391,12 +379,12 @@ def test_what_has_left_of_a_large_file_is_given_back_and_reads_as_it_was(tmp_pat
     part10 = big_file(tmp_path, 8 * GIVE_BACK_LENGTH)
     with open_data_set(part10) as data:
         assert sum(data[:: mmap.PAGESIZE]) >= 0
-        assert resident(part10.path) >= 8 * GIVE_BACK_LENGTH
+        assert samples.resident(part10.path) >= 8 * GIVE_BACK_LENGTH
         source = MappedSource(data)
         is_last = False
         while not is_last:
             fragment, is_last = source.next(1 << 17)
-        assert resident(part10.path) <= 3 * GIVE_BACK_LENGTH
+        assert samples.resident(part10.path) <= 3 * GIVE_BACK_LENGTH
         assert bytes(fragment[-4:]) == b"last"
         assert bytes(data[:1024]) == part10.path.read_bytes()[part10.data_set_offset :][:1024]
         del fragment
