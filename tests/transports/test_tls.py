@@ -15,6 +15,7 @@ from dul_fsm.testing.transports import CLAUSES, Clause, check_transport
 from dul_fsm.transports import TCP, TLS, Faults, Transport, pair, tls, tls_transport
 from dul_fsm.transports.base import TransportClosed
 from dul_fsm.transports.tls import TLSError, TLSTransport, client_context, server_context
+from dul_fsm.transports.wrapping import Wrapper
 from tests.certificates import Certificates
 from tests.transports.helpers import (
     PATIENCE,
@@ -561,6 +562,25 @@ def test_a_large_view_takes_all_that_is_there_at_once(contexts: Contexts) -> Non
         arrived = receive_exactly(b._lower, 10 * (100 + 22))
         b._engine.feed(memoryview(arrived))
         assert b.receive_into(view(4000), 0) == 1000
+
+
+def test_what_the_other_end_encrypts_at_once_is_taken_in_at_once(contexts: Contexts) -> None:
+    class Counted(Wrapper):
+        receives = 0
+
+        def receive_into(self, view: memoryview, timeout: float | None) -> int:
+            self.receives += 1
+            return super().receive_into(view, timeout)
+
+    lower = pair(1 << 20)
+    counted = Counted(lower[1])
+    a, b = ready(over((lower[0], counted), contexts))
+    with closing(a), closing(b):
+        count = a.send([bytes(1 << 20)], PATIENCE)
+        assert count >= 128 * 1024  # a P-DATA-TF as long as we receive
+        counted.receives = 0
+        assert receive_exactly(b, count) == bytes(count)
+        assert counted.receives <= 2
 
 
 def test_what_a_timed_out_send_took_leaves_by_itself(contexts: Contexts) -> None:
