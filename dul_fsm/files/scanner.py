@@ -48,6 +48,9 @@ _ITEM = 0xE000
 _LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _SHORT = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 
+# Elements in one run: a real head has a hundred. After so many, the next run begins.
+_RUN_LIMIT = 1000
+
 # The most frequent first: they are tried in this order.
 _PLAIN_LENGTHS = (2, 4, 8, 6, *range(10, 66, 2), 0)
 
@@ -200,7 +203,9 @@ def _plain(before: int) -> re.Pattern[bytes] | None:
     )
     value = b"|".join(b"\\x%02x\\x00.{%d}" % (length, length) for length in _PLAIN_LENGTHS)
     element = group + b"..(?:" + short + b")(?:" + value + b")"
-    return re.compile(b"(?:" + element + b")*+", re.DOTALL)
+    # Not possessive, though nothing is ever tried again: before Python 3.11.5 that matches too much
+    # (python/cpython#106052). The limit is for the memory that trying again would need.
+    return re.compile(b"(?:" + element + b"){0,%d}" % _RUN_LIMIT, re.DOTALL)
 
 
 def _is_short(vr: bytes, length: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 
 from dul_fsm.files import NotStorable, open_data_set, read_part10, scan
-from dul_fsm.files.scanner import _LONG, _SHORT, VALUE_LIMIT, scan_head, walk
+from dul_fsm.files.scanner import _LONG, _SHORT, VALUE_LIMIT, _plain, scan_head, walk
 from tests.files import samples
 from tests.files.samples import (
     BIG_ENDIAN,
@@ -222,6 +224,31 @@ def test_hostile_emptiness_ends_at_the_step_limit(monkeypatch: pytest.MonkeyPatc
     empty = el(0x00080005, "CS", b"")
     walked = walk(empty * 1000 + el(STUDY, "UI", b"1.2.3\0"), 0, (STUDY,), last=STUDY)
     assert walked == ({}, len(empty) * 100, True)
+
+
+def test_what_stands_behind_more_elements_than_one_run_takes_is_found() -> None:
+    plain = el(0x00080005, "CS", b"") + el(0x00080008, "CS", b"AB")
+    head = plain * 5000 + el(STUDY, "UI", b"1.2.3\0")
+    assert walk(head, 0, (STUDY,), last=STUDY) == ({STUDY: "1.2.3"}, len(head), True)
+
+
+def test_many_elements_take_little_memory() -> None:
+    """To look at each of them once more, the pattern matcher would keep dozens of megabytes."""
+    head = el(0x00080005, "CS", b"") * 200_000
+    tracemalloc.start()
+    try:
+        scan(head, EXPLICIT, (STUDY,))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+def test_a_run_is_found_without_what_early_pythons_match_wrongly() -> None:
+    """Possessive quantifiers, before Python 3.11.5 (python/cpython#106052)."""
+    pattern = _plain(0x20)
+    assert pattern is not None
+    assert not re.search(rb"[*+?}]\+", pattern.pattern)
 
 
 # Deflated ----------------------------------------------------------------------------------------
