@@ -226,11 +226,12 @@ class Asking:
         if self._association is None or times > 2:
             self._tell("interrupted")
             return False
-        if times == 1 and self._operation is not None:
+        if times == 1:
             self._tell("interrupted: cancelling, and waiting for the peer; once more aborts")
-            # It may have ended, one way or another, and then that is told.
-            with suppress(DULError):
-                self._operation.cancel()
+            if self._operation is not None:
+                # It may have ended, one way or another, and then that is told.
+                with suppress(DULError):
+                    self._operation.cancel()
         else:
             self._tell("interrupted: aborting")
             self._association.abort("interrupted")
@@ -253,6 +254,8 @@ class Asking:
             self._association = association
             operation = association.begin(self._request(association))
             self._operation = operation
+            if self._stopping:  # interrupted before there was an operation to cancel
+                operation.cancel()
             for message in operation:
                 if category(message.status) is not StatusCategory.PENDING:
                     self._take(message)

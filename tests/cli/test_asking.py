@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from queue import SimpleQueue
+
 import pytest
+from pydicom import Dataset
 
 from dul_fsm.association import Memory, Message
-from dul_fsm.cli.asking import RETURN_KEYS, asked, judge
-from dul_fsm.dimse import CFindRSP
+from dul_fsm.cli.asking import RETURN_KEYS, Asking, asked, judge
+from dul_fsm.cli.options import INTERRUPTED
+from dul_fsm.dimse import CANCEL, CFindRSP
+from dul_fsm.drivers.invocations import Invocation
 from dul_fsm.negotiation import AcceptedContext
 from dul_fsm.query import MODALITY_WORKLIST, PATIENT_ROOT, STUDY_ROOT, parse_key
+from dul_fsm.scu.association import SCUAssociation, associate
 from dul_fsm.services.sop_classes import STUDY_ROOT_FIND
+from dul_fsm.transports import TCP
+from tests.cli.archive import Endless, serving
+from tests.cli.running import PATIENCE
 
 
 def names(keys: list[str], model: str = "study", level: str = "") -> list[str]:
@@ -97,3 +108,31 @@ def test_a_status_is_judged_and_told(message: Message, result: int, told: list[s
     lines: list[str] = []
     assert judge(message, lines.append) == result
     assert lines == told
+
+
+def test_an_interrupt_before_the_request_has_left_cancels_it_too() -> None:
+    """Not only one that finds the operation begun."""
+    told: SimpleQueue[str] = SimpleQueue()
+    heard: list[str] = []
+    taken: list[int] = []
+
+    def request(association: SCUAssociation) -> Invocation:
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, signal.SIGINT)
+        heard.append(told.get(timeout=PATIENCE))
+        return association.find_request(STUDY_ROOT_FIND, Dataset())
+
+    def take(message: Message) -> bool:
+        taken.append(message.status)
+        return True
+
+    with serving(Endless) as server:
+        where = TCP("127.0.0.1", server.port)
+        asking = Asking(
+            lambda: associate(where, contexts=[STUDY_ROOT_FIND]), request, take, told.put, "there"
+        )
+        assert asking.run() == INTERRUPTED
+    assert heard == ["interrupted: cancelling, and waiting for the peer; once more aborts"]
+    assert told.empty()
+    assert taken == [CANCEL]

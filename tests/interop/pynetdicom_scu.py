@@ -28,6 +28,8 @@ from pydicom.uid import generate_uid
 from pynetdicom import AE, build_role, evt, sop_class
 from pynetdicom.pdu_primitives import AsynchronousOperationsWindowNegotiation
 
+from tests.interop.pynetdicom_pauses import steady
+
 HOST = "127.0.0.1"
 
 classes: Any = sop_class
@@ -207,6 +209,7 @@ def main() -> None:
     )
     if not association.is_established:
         sys.exit("no association")
+    steady(association)
     if options.window:
         agreed = association.acceptor.asynchronous_operations
         print(json.dumps({"operation": "window", "agreed": agreed}), flush=True)

@@ -19,6 +19,7 @@ import pytest
 from dul_fsm.files import read_part10
 from tests.files.samples import FILES, stored
 from tests.interop.programs import HOST, Listen, Program, dul_fsm, run, storescp
+from tests.interop.pynetdicom_pauses import steady
 from tests.interop.rows import SCP, SCU, exercises
 
 pytestmark = [
@@ -296,7 +297,7 @@ def test_pynetdicom_to_ours(listen: StartListen, monkeypatch: pytest.MonkeyPatch
     for sop_class, syntax in sorted({_pair(path) for path in STORABLE}):
         ae.add_requested_context(sop_class, syntax)
     association = ae.associate(HOST, ours.port)
-    assert association.is_established
+    assert steady(association).is_established
     statuses = {path.name: association.send_c_store(path).get("Status") for path in STORABLE}
     association.release()
     assert {name for name, status in statuses.items() if status != 0x0000} == set()
