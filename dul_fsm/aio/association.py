@@ -41,7 +41,7 @@ from dul_fsm.drivers.requestor import (
     first_answered,
 )
 from dul_fsm.drivers.service_user import ServiceUser
-from dul_fsm.files import MappedSource, open_data_set, read_part10
+from dul_fsm.files import Part10Source, read_part10
 from dul_fsm.files.contexts import contexts_of
 from dul_fsm.negotiation import SYNCHRONOUS, ContextLike, Window
 from dul_fsm.pdu import (
@@ -193,12 +193,12 @@ class SCUAssociation(ServiceUser[Coroutine[Any, Any, Message], "AsyncOperation"]
         take it in the transfer syntax that it is in.
         """
         head = read_part10(path)
-        with open_data_set(head) as data:
+        with Part10Source(head) as data:
             return await self.c_store(
                 head.sop_class_uid,
                 head.sop_instance_uid,
                 head.transfer_syntax_uid,
-                MappedSource(data),
+                data,
                 priority=priority,
             )
 

@@ -26,6 +26,7 @@ from dul_fsm.aio.handler import AnyHandler
 from dul_fsm.aio.opening import Opening
 from dul_fsm.association import Association
 from dul_fsm.drivers.aio import AsyncDriver
+from dul_fsm.drivers.loop import is_in_place
 from dul_fsm.pdu import DEFAULT_MAXIMUM_LENGTH, AAssociateRQ
 from dul_fsm.services import handler as services
 from dul_fsm.services.admission import NO_ROOM, refuse
@@ -190,7 +191,7 @@ class Server:
             time_limits=self._time_limits,
             observer=self._observer,
         )
-        association.transport_opened(time.monotonic())
+        association.transport_opened(time.monotonic(), in_place=is_in_place(transport))
         connection = _Connection(association, transport)
         self._connections.add(connection)
         if len(self._strangers) >= self._max_strangers:

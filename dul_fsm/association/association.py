@@ -32,6 +32,7 @@ from dul_fsm.dimse import (
     StatusCategory,
     category,
 )
+from dul_fsm.dimse.sources import lay_in_place
 from dul_fsm.errors import ContextNotAccepted, LocalProtocolError, MessageError
 from dul_fsm.fsm import State
 from dul_fsm.negotiation import SYNCHRONOUS, AcceptedContext, Window, agree, agree_window
@@ -100,6 +101,7 @@ class Association:
         self._since = 0.0  # when something last happened, for the idle limit
         self._heard = 0.0  # when the peer last sent something that was no response
         self._begun = False
+        self._in_place = False
         self._ended = False
         self._answer_release = False  # once the peer has answered ours
         self._left = 0  # bytes that the transport took
@@ -188,8 +190,12 @@ class Association:
 
     # From the transport -------------------------------------------------------------------------
 
-    def transport_opened(self, now: float) -> None:
-        """The connection is open: connected (requestor) or accepted (acceptor)."""
+    def transport_opened(self, now: float, *, in_place: bool = False) -> None:
+        """The connection is open: connected (requestor) or accepted (acceptor).
+
+        `in_place`: it looks at no byte of what it sends; see `dimse.Source`.
+        """
+        self._in_place = in_place
         self._now = now
         self._upper.transport_opened(now)
         self._begun = True
@@ -264,6 +270,8 @@ class Association:
         if self.contexts.get(context.context_id) != context:
             raise ContextNotAccepted(f"{context} is not a context of this association")
         message = outgoing(context, command, data)
+        if self._in_place:
+            lay_in_place(data)
         operation = self.operations.invoke(context, command, message)
         self._exchange.put(message)
         self._since = self._now

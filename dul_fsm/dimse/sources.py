@@ -27,7 +27,12 @@ READ_SIZE = 65536
 
 
 class Source(Protocol):
-    """A data set on its way out."""
+    """A data set on its way out.
+
+    It may have one more method, `in_place`, without parameters: called before the first fragment if
+    the transport looks at no byte of what it sends, but lets the operating system take it from
+    where it lies. A file may be mapped then.
+    """
 
     def next(self, limit: int) -> tuple[Buffer, bool]:
         """The next fragment, and whether it is the last.
@@ -44,6 +49,13 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes | None:
         """Up to `size` bytes, at least one unless the file is at its end."""
         ...
+
+
+def lay_in_place(data: object) -> None:
+    """Tell a source, if it wants to know, that only the operating system looks at what it gives."""
+    tell = getattr(data, "in_place", None)
+    if tell is not None:
+        tell()
 
 
 def _view(chunk: BytesLike) -> memoryview:

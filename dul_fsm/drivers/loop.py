@@ -65,6 +65,11 @@ class AnyTransport(Protocol):
     def close(self) -> None: ...
 
 
+def is_in_place(transport: object) -> bool:
+    """Whether a transport says that it looks at no byte of what it sends (`Transport`)."""
+    return getattr(transport, "in_place", False) is True
+
+
 class _Performance:
     """An operation that is being performed."""
 
@@ -347,7 +352,7 @@ class Loop:
                 association.handle_timeout(now)
             association.transport_closed(now, f"cannot connect: {error}")
         else:
-            association.transport_opened(self._clock())
+            association.transport_opened(self._clock(), in_place=is_in_place(self._transport))
         return True
 
     def _send(self, by: float | None) -> Calls:

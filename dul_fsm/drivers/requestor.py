@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 
 from dul_fsm.association import Aborted, Association, Operation, Origin, Rejected, Released
 from dul_fsm.dimse import Source, as_source
-from dul_fsm.dimse.sources import Buffer, BytesSource
+from dul_fsm.dimse.sources import Buffer, BytesSource, lay_in_place
 from dul_fsm.drivers.invocations import CANCELLABLE, Invocation, Invocations
 from dul_fsm.drivers.loop import End
 from dul_fsm.errors import (
@@ -208,6 +208,10 @@ class WatchedSource:
         except Exception as error:
             self.failure = error
             raise SourceFailed from error
+
+    def in_place(self) -> None:
+        """See `Source`."""
+        lay_in_place(self._source)
 
 
 class SourceFailed(Exception):

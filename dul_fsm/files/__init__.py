@@ -9,10 +9,10 @@ and `folder` keep what arrives. Files are read and written here; no network, and
 from dul_fsm.files.folder import NO_SERIES, NO_STUDY, InvalidUID, StudyFolder, is_uid
 from dul_fsm.files.incoming import IncomingFile
 from dul_fsm.files.part10 import (
-    MappedSource,
     NotStorable,
     OpenDataSet,
     Part10File,
+    Part10Source,
     file_meta,
     open_data_set,
     read_part10,
@@ -26,11 +26,11 @@ __all__ = [
     "RECODE_TARGETS",
     "IncomingFile",
     "InvalidUID",
-    "MappedSource",
     "NotRecodable",
     "NotStorable",
     "OpenDataSet",
     "Part10File",
+    "Part10Source",
     "StudyFolder",
     "file_meta",
     "is_uid",

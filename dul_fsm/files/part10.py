@@ -1,7 +1,8 @@
 """Files of PS3.10: where a file's data set lies, and the File Meta Information of a new one.
 
 To send a file by C-STORE takes three UIDs and the encoded data set as it lies in the file; no
-element of it is decoded. `read_part10` reads the first kilobytes, `open_data_set` maps the rest.
+element of it is decoded. `read_part10` reads the first kilobytes, `Part10Source` sends the rest,
+`open_data_set` shows it.
 
 Rules: the SOP Class and Instance UID in the data set win over those in the File Meta
 Information, since the peer holds them against its command set (PS3.4 §B.2.1: they shall match);
@@ -168,6 +169,7 @@ def open_data_set(part10: Part10File) -> OpenDataSet:
 
     Raises OSError, and `NotStorable` for a file that is shorter than it was. It must not be
     truncated from here on: as with every mapped file, the operating system then ends the process.
+    To send it, see `Part10Source`.
     """
     descriptor = os.open(part10.path, _OPEN)
     try:
@@ -232,48 +234,97 @@ def _unmap(whole: memoryview) -> None:
 
 
 GIVE_BACK_LENGTH = 4 << 20
-"""Bytes of a mapped file that a `MappedSource` gives back at once, and as many that it keeps behind
+"""Bytes of a mapped file that a `Part10Source` gives back at once, and as many that it keeps behind
 what it cuts: far more than waits to be sent."""
 
 # Not on every system; without it, a mapped file stays in memory as long as there is room.
 _GIVE_BACK: int = getattr(mmap, "MADV_DONTNEED", 0)
 
 
-class MappedSource:
-    """The data set that `open_data_set` shows, on its way out (a `dimse.Source`).
+class Part10Source:
+    """The data set of a file on its way out (a `dimse.Source`), until `close` or in a `with` block.
 
-    A mapped page that was read counts as the process's own until the mapping ends, so to send a
-    file would take as much memory as the file is long. What has left is therefore given back. A
-    page that is looked at again nonetheless is as it was: the system keeps the file.
+    It is read as it leaves: who looks at a mapped file that somebody makes shorter, or that its
+    disk does not give, is ended by the operating system. A transport that looks at nothing itself
+    gets an error then, and so may have it mapped (`in_place`), which saves a copy. What has left of
+    a mapped file is given back: else it would count as the process's own until the end, and to send
+    a file would take as much memory as the file is long.
     """
 
-    __slots__ = ("_at", "_begin", "_kept", "_mapping", "_view")
+    __slots__ = ("_at", "_descriptor", "_end", "_given_back", "_length", "_mapping", "_whole")
 
-    def __init__(self, data_set: memoryview) -> None:
-        """`data_set`: as it comes from `open_data_set`, whole."""
-        self._view = data_set
-        self._at = 0
-        mapping = data_set.obj
-        # A file that was read into memory, for want of mappings, stays there.
-        self._mapping = mapping if isinstance(mapping, mmap.mmap) and _GIVE_BACK else None
-        self._begin = 0 if self._mapping is None else len(self._mapping) - len(data_set)
-        self._kept = 0  # in the mapping: where that begins which was not given back
+    def __init__(self, part10: Part10File) -> None:
+        """Raises OSError, and `NotStorable` for a file that is shorter than it was."""
+        self._length = part10.data_set_length
+        self._at = part10.data_set_offset
+        self._end = self._at + self._length
+        self._mapping: mmap.mmap | None = None
+        self._whole = memoryview(b"")
+        self._given_back = 0  # so much of the file
+        self._descriptor = os.open(part10.path, _OPEN)
+        try:
+            if os.fstat(self._descriptor).st_size < self._end:
+                raise NotStorable("the file is shorter than it was")
+            os.lseek(self._descriptor, self._at, os.SEEK_SET)
+        except BaseException:
+            self.close()
+            raise
 
     def __len__(self) -> int:
         """Bytes of the whole data set."""
-        return len(self._view)
+        return self._length
 
-    def next(self, limit: int) -> tuple[memoryview, bool]:
-        """See `dimse.Source.next`."""
+    def in_place(self) -> None:
+        """See `dimse.Source`: map the file, if its file system knows how to."""
+        # ValueError: it is shorter by now, which a read will say.
+        with suppress(OSError, ValueError):
+            mapping = mmap.mmap(self._descriptor, self._end, access=mmap.ACCESS_READ)
+            self._mapping, self._whole = mapping, memoryview(mapping)
+            self._close_descriptor()
+
+    def next(self, limit: int) -> tuple[bytes | memoryview, bool]:
+        """See `dimse.Source.next`. Raises OSError, and `NotStorable` if the file ends early."""
         at = self._at
-        self._at = end = at + limit
-        if self._mapping is not None:
-            left = self._begin + at - GIVE_BACK_LENGTH
-            if left - self._kept >= GIVE_BACK_LENGTH:
-                left -= left % mmap.PAGESIZE
-                self._mapping.madvise(_GIVE_BACK, self._kept, left - self._kept)
-                self._kept = left
-        return self._view[at:end], end >= len(self._view)
+        self._at = end = min(at + limit, self._end)
+        if self._mapping is None:
+            return self._read(end - at), end == self._end
+        left = at - GIVE_BACK_LENGTH
+        if left - self._given_back >= GIVE_BACK_LENGTH and _GIVE_BACK:
+            left -= left % mmap.PAGESIZE
+            self._mapping.madvise(_GIVE_BACK, self._given_back, left - self._given_back)
+            self._given_back = left
+        return self._whole[at:end], end == self._end
+
+    def _read(self, size: int) -> bytes:
+        fragment = os.read(self._descriptor, size)
+        while len(fragment) < size:  # network file systems may give less than was asked for
+            more = os.read(self._descriptor, size - len(fragment))
+            if not more:
+                raise NotStorable("the file has become shorter while it was sent")
+            fragment += more
+        return fragment
+
+    def close(self) -> None:
+        """Give the file back; there is no fragment any more."""
+        self._close_descriptor()
+        whole, self._whole = self._whole, memoryview(b"")
+        _unmap(whole)
+
+    def _close_descriptor(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __enter__(self) -> Part10Source:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 # --- File Meta Information (PS3.10 §7.1) -------------------------------------------------------

@@ -25,14 +25,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from dul_fsm.association import Message
 from dul_fsm.dimse import status
-from dul_fsm.files import (
-    MappedSource,
-    NotStorable,
-    StudyFolder,
-    open_data_set,
-    read_part10,
-    recode,
-)
+from dul_fsm.files import NotStorable, Part10Source, StudyFolder, read_part10, recode
 from dul_fsm.files.recode import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from dul_fsm.pdu import AAssociateRQ, SOPClassExtendedNegotiation
 from dul_fsm.query import (
@@ -233,11 +226,11 @@ def instance_of(known: IndexedInstance, path: Path) -> Instance:
 
 
 @contextmanager
-def _opened(path: Path, transfer_syntax: str) -> Iterator[MappedSource | bytes]:
+def _opened(path: Path, transfer_syntax: str) -> Iterator[Part10Source | bytes]:
     """The data set of a file, encoded in a transfer syntax."""
     head = read_part10(path)
     if head.transfer_syntax_uid == transfer_syntax:
-        with open_data_set(head) as data_set:
-            yield MappedSource(data_set)
+        with Part10Source(head) as source:
+            yield source
     else:
         yield recode(head, transfer_syntax)

@@ -22,6 +22,7 @@ from types import TracebackType
 
 from dul_fsm.association import Association
 from dul_fsm.drivers.blocking import BlockingDriver
+from dul_fsm.drivers.loop import is_in_place
 from dul_fsm.pdu import DEFAULT_MAXIMUM_LENGTH, AAssociateRQ
 from dul_fsm.services.admission import NO_ROOM, refuse
 from dul_fsm.services.handler import Handler, Reject
@@ -196,7 +197,7 @@ class Server:
             time_limits=self._time_limits,
             observer=self._observer,
         )
-        association.transport_opened(time.monotonic())
+        association.transport_opened(time.monotonic(), in_place=is_in_place(transport))
         connection = _Connection(association, transport)
         connection.thread = threading.Thread(
             target=self._run, args=(connection,), name="dul-fsm association", daemon=True

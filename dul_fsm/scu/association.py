@@ -205,15 +205,15 @@ class SCUAssociation(ServiceUser[Message, Iterator[Message]]):
         Raises `NotStorable` for a file that is none, `ContextNotAccepted` if the peer does not
         take it in the transfer syntax that it is in.
         """
-        from dul_fsm.files import MappedSource, open_data_set, read_part10
+        from dul_fsm.files import Part10Source, read_part10
 
         head = read_part10(path)
-        with open_data_set(head) as data:
+        with Part10Source(head) as data:
             return self.c_store(
                 head.sop_class_uid,
                 head.sop_instance_uid,
                 head.transfer_syntax_uid,
-                MappedSource(data),
+                data,
                 priority=priority,
             )
 

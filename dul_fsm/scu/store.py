@@ -24,11 +24,9 @@ from dul_fsm.drivers.requestor import DEFAULT_CALLED_AE_TITLE, DEFAULT_CALLING_A
 from dul_fsm.errors import AssociationError, AssociationReleased, ContextNotAccepted, DULError
 from dul_fsm.files import (
     RECODE_TARGETS,
-    MappedSource,
     NotStorable,
-    OpenDataSet,
     Part10File,
-    open_data_set,
+    Part10Source,
     read_part10,
     recode,
 )
@@ -305,7 +303,7 @@ class _UnderWay:
     began: float
     length: int
     operation: BlockingOperation
-    opened: OpenDataSet | None
+    opened: Part10Source | None
 
     def close(self) -> None:
         """What was lent is ours again."""
@@ -359,14 +357,13 @@ def _begin(
     association: SCUAssociation, planned: PlannedAssociation, file: Part10File
 ) -> _UnderWay | FileResult:
     began = time.monotonic()
-    opened: OpenDataSet | None = None
+    opened: Part10Source | None = None
     operation: BlockingOperation | None = None
     try:
         transfer_syntax = _chosen(association, planned, file)
-        data: MappedSource | bytes
+        data: Part10Source | bytes
         if transfer_syntax == file.transfer_syntax_uid:
-            opened = open_data_set(file)
-            data = MappedSource(opened.view)
+            data = opened = Part10Source(file)
         else:
             data = recode(file, transfer_syntax)
         request = association.store_request(

@@ -28,7 +28,9 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 class Transport(Protocol):
     """One open connection, blocking kind.
 
-    It may have two more attributes, `local` and `peer`: the ends' addresses as readable text.
+    It may have three more attributes. `local` and `peer`: the ends' addresses as readable text.
+    `in_place`: True if no byte of what is sent is looked at here, but the operating system takes it
+    from where it lies; then a file that is sent is mapped, and with any other transport read.
     """
 
     def send(self, buffers: Sequence[Buffer], timeout: float | None) -> int:

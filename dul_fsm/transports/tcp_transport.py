@@ -28,6 +28,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
+from typing import ClassVar
 
 from dul_fsm.transports.addresses import address_text
 from dul_fsm.transports.base import Buffer, TransportClosed
@@ -92,6 +93,9 @@ class TCPTransport:
         "peer",
     )
 
+    in_place: ClassVar[bool] = True
+    """The system takes what is sent from where it lies; see `Transport`."""
+
     def __init__(self, connected: socket.socket) -> None:
         """Take over a connected TCP socket; on an `OSError`, it is the caller's to close."""
         connected.setblocking(False)
@@ -147,6 +151,9 @@ class TCPTransport:
             # A broken pipe that `close` has made is no news about the peer.
             if self._closed and not isinstance(error, TransportClosed):
                 raise TransportClosed from None
+            if error.errno == errno.EFAULT:  # a mapped file has fewer pages than it had
+                text = "what is sent cannot be read: its file became shorter, or its disk failed"
+                raise OSError(errno.EFAULT, text) from None
             raise
         finally:
             self._sending = False

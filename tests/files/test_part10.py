@@ -1,4 +1,5 @@
-"""What `read_part10` says of a file, `open_data_set` shows of it, and `file_meta` writes."""
+"""What `read_part10` says of a file, `open_data_set` shows of it, `Part10Source` sends of it, and
+`file_meta` writes."""
 
 from __future__ import annotations
 
@@ -7,9 +8,11 @@ import os
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import TypeAlias
 
 import pydicom
 import pytest
@@ -18,9 +21,9 @@ from hypothesis import strategies as st
 from pydicom.filereader import _read_file_meta_info, read_preamble
 
 from dul_fsm.files import (
-    MappedSource,
     NotStorable,
     Part10File,
+    Part10Source,
     file_meta,
     open_data_set,
     read_part10,
@@ -29,6 +32,8 @@ from dul_fsm.files.part10 import GIVE_BACK_LENGTH, HEAD_LENGTH, MEDIA_STORAGE_DI
 from tests.files import samples
 from tests.files.samples import BIG_ENDIAN, CT_IMAGE_STORAGE, EXPLICIT, FILES, IMPLICIT, uid
 from tests.files.samples import element as el
+
+Open: TypeAlias = Callable[[Part10File], Part10Source]
 
 REFUSED = {
     **dict.fromkeys(
@@ -341,65 +346,131 @@ def big_file(tmp_path: Path, length: int) -> Part10File:
     return read_part10(path)
 
 
+def read(part10: Part10File) -> Part10Source:
+    return Part10Source(part10)
+
+
+def mapped(part10: Part10File) -> Part10Source:
+    source = Part10Source(part10)
+    source.in_place()
+    return source
+
+
+@pytest.fixture(params=[read, mapped])
+def opened(request: pytest.FixtureRequest) -> Open:
+    way: Open = request.param
+    return way
+
+
+def data_set_of(part10: Part10File) -> bytes:
+    return part10.path.read_bytes()[part10.data_set_offset :]
+
+
 @pytest.mark.parametrize("limit", [2, 10, 1 << 16])
-def test_a_mapped_source_cuts_the_data_set_without_a_copy(limit: int) -> None:
+def test_a_source_cuts_the_data_set(limit: int, opened: Open) -> None:
     part10 = read_part10(samples.CT)
-    with open_data_set(part10) as data:
-        source = MappedSource(data)
-        assert len(source) == len(data)
+    with opened(part10) as source:
+        assert len(source) == part10.data_set_length
         found = bytearray()
         is_last = False
         while not is_last:
             fragment, is_last = source.next(limit)
             assert 0 < len(fragment) <= limit
-            assert isinstance(fragment, memoryview)
-            assert fragment.obj is data.obj
             found += fragment
-        assert found == data
         del fragment
+    assert found == data_set_of(part10)
 
 
-def test_a_fragment_that_ends_with_the_data_set_is_the_last() -> None:
+def test_a_mapped_source_copies_nothing() -> None:
+    with mapped(read_part10(samples.CT)) as source:
+        first, _ = source.next(10)
+        second, _ = source.next(10)
+        assert isinstance(first, memoryview)
+        assert isinstance(second, memoryview)
+        assert isinstance(first.obj, mmap.mmap)
+        assert first.obj is second.obj
+        del first, second
+
+
+def test_a_fragment_that_ends_with_the_data_set_is_the_last(opened: Open) -> None:
     part10 = read_part10(samples.CT)
-    with open_data_set(part10) as data:
-        source = MappedSource(data)
+    data = data_set_of(part10)
+    with opened(part10) as source:
         assert source.next(len(data) - 2) == (data[:-2], False)
         assert source.next(2) == (data[-2:], True)
 
 
-def test_an_empty_data_set_is_one_empty_fragment(tmp_path: Path) -> None:
-    with open_data_set(read_part10(write(tmp_path, meta()))) as data:
-        fragment, is_last = MappedSource(data).next(2)
+def test_an_empty_data_set_is_one_empty_fragment(tmp_path: Path, opened: Open) -> None:
+    with opened(read_part10(write(tmp_path, meta()))) as source:
+        fragment, is_last = source.next(2)
         assert is_last
         assert len(fragment) == 0
+
+
+def test_a_source_gives_its_descriptors_back(opened: Open) -> None:
+    part10 = read_part10(samples.CT)
+    before = samples.open_descriptors()
+    with opened(part10) as source:
+        assert samples.open_descriptors() == before + 1
+        source.next(2)
+    source.close()
+    assert samples.open_descriptors() == before
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux")
 def test_what_has_left_of_a_large_file_is_given_back_and_reads_as_it_was(tmp_path: Path) -> None:
     part10 = big_file(tmp_path, 8 * GIVE_BACK_LENGTH)
-    with open_data_set(part10) as data:
-        assert sum(data[:: mmap.PAGESIZE]) >= 0
-        assert samples.resident(part10.path) >= 8 * GIVE_BACK_LENGTH
-        source = MappedSource(data)
-        is_last = False
+    with mapped(part10) as source:
+        fragment, is_last = first, _ = source.next(1 << 17)
         while not is_last:
             fragment, is_last = source.next(1 << 17)
-        assert samples.resident(part10.path) <= 3 * GIVE_BACK_LENGTH
+            assert sum(fragment[:: mmap.PAGESIZE]) >= 0
+        assert 0 < samples.resident(part10.path) <= 3 * GIVE_BACK_LENGTH
         assert bytes(fragment[-4:]) == b"last"
-        assert bytes(data[:1024]) == part10.path.read_bytes()[part10.data_set_offset :][:1024]
-        del fragment
+        assert bytes(first[:1024]) == data_set_of(part10)[:1024]
+        del first, fragment
 
 
-def test_a_file_that_could_not_be_mapped_is_cut_like_any_other(tmp_path: Path) -> None:
-    part10 = big_file(tmp_path, 3 * GIVE_BACK_LENGTH)
-    with open_data_set(part10) as data:
-        source = MappedSource(memoryview(bytes(data)))
-        found = 0
-        is_last = False
-        while not is_last:
-            fragment, is_last = source.next(1 << 20)
-            found += len(fragment)
-        assert found == len(data)
+def test_a_file_that_cannot_be_mapped_is_read_on_its_way_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no mappings here")
+
+    part10 = read_part10(samples.CT)
+    monkeypatch.setattr(mmap, "mmap", refuse)
+    with mapped(part10) as source:
+        assert source.next(part10.data_set_length) == (data_set_of(part10), True)
+
+
+def test_what_a_file_system_gives_in_pieces_is_put_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    part10 = read_part10(samples.CT)
+    real = os.read
+    monkeypatch.setattr(os, "read", lambda descriptor, size: real(descriptor, min(size, 7)))
+    with read(part10) as source:
+        assert source.next(100) == (data_set_of(part10)[:100], False)
+
+
+def test_a_file_that_shrank_is_not_sent(tmp_path: Path) -> None:
+    part10 = read_part10(write(tmp_path, meta() + samples.data_set()))
+    os.truncate(part10.path, part10.data_set_offset + 4)
+    before = samples.open_descriptors()
+    with pytest.raises(NotStorable, match="shorter"):
+        Part10Source(part10)
+    assert samples.open_descriptors() == before
+
+
+def test_a_file_that_shrinks_on_its_way_out_says_so_even_if_it_was_to_be_mapped(
+    tmp_path: Path,
+) -> None:
+    part10 = read_part10(write(tmp_path, meta() + samples.data_set()))
+    with Part10Source(part10) as source:
+        os.truncate(part10.path, part10.data_set_offset + 4)
+        source.in_place()
+        with pytest.raises(NotStorable, match="shorter while it was sent"):
+            source.next(1000)
 
 
 def test_a_part10_file_cannot_be_changed() -> None:

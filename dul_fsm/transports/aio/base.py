@@ -26,7 +26,9 @@ T = TypeVar("T")
 class AsyncTransport(Protocol):
     """One open connection, asyncio kind.
 
-    It may have two more attributes, `local` and `peer`: the ends' addresses as readable text.
+    It may have three more attributes. `local` and `peer`: the ends' addresses as readable text.
+    `in_place`: True if no byte of what is sent is looked at here, but the operating system takes it
+    from where it lies; then a file that is sent is mapped, and with any other transport read.
     """
 
     async def send(self, buffers: Sequence[Buffer], timeout: float | None) -> int:

@@ -12,6 +12,7 @@ import errno
 import socket
 from collections.abc import Sequence
 from functools import partial
+from typing import ClassVar
 
 from dul_fsm.transports.addresses import (
     Address,
@@ -31,6 +32,9 @@ class AsyncTCPTransport:
     """One TCP connection."""
 
     __slots__ = ("_blocking", "_readable", "_writable", "local", "peer")
+
+    in_place: ClassVar[bool] = True
+    """The system takes what is sent from where it lies; see `AsyncTransport`."""
 
     def __init__(self, blocking: TCPTransport) -> None:
         """Take over an open connection."""
