@@ -7,6 +7,7 @@ from pathlib import Path
 from time import perf_counter
 
 from dul_fsm.cli.explain import explain, fail, with_names
+from dul_fsm.cli.interrupts import Interrupts
 from dul_fsm.cli.options import INTERRUPTED
 from dul_fsm.cli.progress import Progress
 from dul_fsm.cli.tls import TLSOptions, connector
@@ -56,10 +57,11 @@ def store_files(
             observer=observer(verbose, progress.error),
         )
         # Closing aborts what is open, wherever the interrupt came.
-        with closing(results):
+        with Interrupts() as interrupts, closing(results):
             try:
                 for result in results:
-                    report.take(result, progress)
+                    with interrupts.whole():
+                        report.take(result, progress)
             except KeyboardInterrupt:
                 interrupted = True
         report.finish(planned, progress, interrupted)

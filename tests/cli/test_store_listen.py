@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from dul_fsm.association import Message
+from dul_fsm.cli.progress import Progress
+from dul_fsm.cli.store import store_files
 from dul_fsm.errors import AssociationError
 from dul_fsm.files import NotStorable, file_meta, open_data_set, read_part10
 from dul_fsm.pdu import AAssociateRQ, PresentationContextRQ, UserInformation, encode
@@ -128,6 +130,44 @@ def test_without_a_peer_the_reason_is_said_once(tmp_path: Path) -> None:
     assert ran.returncode == 1
     assert ran.stderr.count("Connection refused") == 1
     assert "0 of 20 stored, 20 failed" in ran.stdout
+
+
+def test_ctrl_c_waits_for_a_result_that_is_being_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else it would be among those in the sum, and nowhere else."""
+    paths = [write(tmp_path / f"{number}.dcm", f"1.2.{number}") for number in range(3)]
+    tell = Progress.tell
+
+    def interrupted(self: Progress, text: str) -> None:
+        if text.startswith("stored "):
+            signal.raise_signal(signal.SIGINT)
+        tell(self, text)
+
+    monkeypatch.setattr(Progress, "tell", interrupted)
+
+    class Taking(Handler):
+        def c_store_requested(self, message: Message) -> int:
+            return 0
+
+    with serve(Taking, port=0) as server:
+        result = store_files(
+            [*paths],
+            "127.0.0.1",
+            server.port,
+            calling_ae_title="SCU",
+            called_ae_title="SCP",
+            maximum_length=16384,
+            window=1,
+            tls=None,
+            verbose=False,
+        )
+    assert result == 130
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first == f"stored {paths[0]}"
+    assert rest[:2] == [f"not sent {path}" for path in paths[1:]]
+    assert rest[2].startswith("1 of 3 stored, 2 not sent")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("window", [1, 8])
