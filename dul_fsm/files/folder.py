@@ -54,6 +54,9 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 # no more of them.
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
+# For the File Meta Information, which comes before the data set.
+_META_ROOM = 1024
+
 _COMPARED = 256 * 1024
 
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
@@ -92,17 +95,23 @@ class StudyFolder:
         self.root.mkdir(parents=True, exist_ok=True)
         self._remove_leftovers()
 
-    def prepare(self) -> IncomingFile:
+    def prepare(self, room: int = 0) -> IncomingFile:
         """A hidden file for a data set of which nothing is known yet, to be given to `begin`.
 
-        So that a file can be made while nobody waits for it. Raises OSError.
+        So that a file can be made while nobody waits for it, and `room` for so many bytes of a
+        data set in it, if the disk has them. Raises OSError.
         """
         while True:
             hidden = f"{self._prefix}{os.getpid()}-{next(_numbers)}.part"
             # The name may be taken: process ids come back.
             with suppress(FileExistsError):
                 descriptor = os.open(hidden, _CREATE, 0o666)
-                return IncomingFile(descriptor, hidden, self._keep, self.durable)
+                break
+        file = IncomingFile(descriptor, hidden, self._keep, self.durable)
+        if room:
+            with suppress(OSError):
+                file.make_room(_META_ROOM + room)
+        return file
 
     def begin(
         self,

@@ -2,7 +2,8 @@
 
 Rules: nothing is kept in memory but the fragments of the next write, and the head in which the
 place of the file is looked for; a fragment is copied or written before `write` returns; whatever
-goes wrong, the hidden file is gone afterwards.
+goes wrong, the hidden file is gone afterwards. What need not wait for the last fragment does not:
+for its end the peer is waiting.
 
 Not here: where the file goes when it is complete (`folder`).
 """
@@ -12,14 +13,14 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
 
 from dul_fsm.files.part10 import HEAD_LENGTH, Part10File, file_meta, open_data_set
-from dul_fsm.files.scanner import scan_head
+from dul_fsm.files.scanner import scan, scan_head
 
 # Fragments of 16 KiB are common. They are gathered up to this size: to copy four of them costs no
 # more than three system calls, each of which gives the interpreter to another thread. Larger
@@ -29,6 +30,8 @@ GATHER_LENGTH = 64 * 1024
 # A write ends with a page of the file, and what is over goes with the next one: a page that is
 # written in two parts costs the system as much as several whole ones.
 _PAGE_LENGTH = 4096
+
+_ZEROS = bytes(64 * 1024)
 
 STUDY_INSTANCE_UID = 0x0020000D
 SERIES_INSTANCE_UID = 0x0020000E
@@ -54,6 +57,8 @@ class IncomingFile:
         "_identity",
         "_keep",
         "_offset",
+        "_place",
+        "_room",
         "data_set_length",
         "hidden",
     )
@@ -68,7 +73,9 @@ class IncomingFile:
         self._identity = "", "", ""
         self._gathered = bytearray()
         self._head = bytearray()  # of the data set
+        self._place: tuple[str, str] | None = None  # as far as the head told
         self._offset = 0  # of the data set; 0 before `begin`
+        self._room = 0  # bytes that the file has had from the beginning
         self.data_set_length = 0
         """Bytes of the data set so far."""
 
@@ -81,6 +88,17 @@ class IncomingFile:
             return os.path.samestat(os.stat(self.hidden), os.fstat(descriptor))
         except FileNotFoundError:
             return False
+
+    def make_room(self, length: int) -> None:
+        """Fill the file with zeros ahead, `length` bytes, for `write` to write over; before that.
+
+        To find pages for a file takes the system several times as long as to copy something into
+        them, and now nobody may be waiting. What is too much `commit` cuts off. Raises OSError.
+        """
+        descriptor = self._open()
+        count, rest = divmod(length, len(_ZEROS))
+        self._room = _write(descriptor, [*[_ZEROS] * count, _ZEROS[:rest]])
+        os.lseek(descriptor, 0, os.SEEK_SET)
 
     def begin(self, identity: tuple[str, str, str], origin: tuple[str, str, str]) -> None:
         """Say what the data set is.
@@ -104,8 +122,6 @@ class IncomingFile:
         whole = (before + length) // _PAGE_LENGTH * _PAGE_LENGTH
         view = memoryview(fragment)
         try:
-            if self.data_set_length < HEAD_LENGTH:
-                self._head += view[: HEAD_LENGTH - self.data_set_length]
             if whole < GATHER_LENGTH:
                 gathered += view
             else:
@@ -114,7 +130,12 @@ class IncomingFile:
         except BaseException:
             self.discard()
             raise
+        head_due = HEAD_LENGTH - self.data_set_length
         self.data_set_length += length
+        if head_due > 0:
+            self._head += view[:head_due]
+            if length >= head_due:
+                self._place = self._look_for_place()
 
     def commit(self) -> Path:
         """The data set is complete: give the file its name, and return it. Raises OSError."""
@@ -124,7 +145,10 @@ class IncomingFile:
         try:
             _write_all(descriptor, self._gathered)
             self._gathered.clear()
-            study, series = self._find_place()
+            size = self._offset + self.data_set_length
+            if self._room > size:
+                os.ftruncate(descriptor, size)
+            study, series = self._place or self._find_place()
             if self._durable:
                 os.fsync(descriptor)
             # A full quota on a network file system may be told no earlier than here.
@@ -146,14 +170,17 @@ class IncomingFile:
         """What was received, as the hidden file has it."""
         return Part10File(Path(self.hidden), *self._identity, self._offset, self.data_set_length)
 
+    def _look_for_place(self) -> tuple[str, str] | None:
+        """The Study and the Series Instance UID, empty: there is none; None: not in the head."""
+        values, _, finished = scan_head(self._head, self._identity[2], _PLACE)
+        return _uids(values) if finished else None
+
     def _find_place(self) -> tuple[str, str]:
-        """The Study and the Series Instance UID of what is complete; empty when it has none."""
-        syntax = self._identity[2]
-        values, _, finished = scan_head(self._head, syntax, _PLACE)
-        if not finished and len(self._head) < self.data_set_length:
-            with open_data_set(self.part10()) as data_set:
-                values = scan_head(data_set, syntax, _PLACE).values
-        return values.get(STUDY_INSTANCE_UID, ""), values.get(SERIES_INSTANCE_UID, "")
+        """The same in what is complete."""
+        if len(self._head) == self.data_set_length:
+            return _uids(scan(self._head, self._identity[2], _PLACE))
+        with open_data_set(self.part10()) as data_set:
+            return _uids(scan(data_set, self._identity[2], _PLACE))
 
     def discard(self) -> None:
         """Remove what was received. Does nothing after `commit` or `discard`; never raises."""
@@ -181,6 +208,10 @@ class IncomingFile:
         traceback: TracebackType | None,
     ) -> None:
         self.discard()
+
+
+def _uids(values: Mapping[int, str]) -> tuple[str, str]:
+    return values.get(STUDY_INSTANCE_UID, ""), values.get(SERIES_INSTANCE_UID, "")
 
 
 def _write_all(descriptor: int, *parts: bytes | bytearray | memoryview) -> None:

@@ -85,7 +85,7 @@ class Walked(NamedTuple):
 
 
 def scan(
-    head: bytes | memoryview, transfer_syntax_uid: str, tags: Collection[int]
+    head: bytes | bytearray | memoryview, transfer_syntax_uid: str, tags: Collection[int]
 ) -> dict[int, str]:
     """The text of the top-level elements `tags` in `head`, the first bytes of a data set.
 

@@ -6,17 +6,19 @@
 
 Rules: a data set goes to the disk as its fragments arrive; SUCCESS is answered when the file has
 its name, and not before; whatever goes wrong leaves no part of a file behind and concerns no other
-image. What happens is told to a callback, in order for each association, for a log.
+image. What happens is told to a callback, in order for each association, for a log; that a file is
+stored, when the peer has its answer: what the peer does not wait for comes after that.
 
 Not here: where a file goes and what it is called (`files`), the protocol (`services`).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from dul_fsm.association import Aborted, Message, Released, Sink
 from dul_fsm.dimse import CStoreRQ, status
@@ -24,6 +26,14 @@ from dul_fsm.files import IncomingFile, InvalidUID, StudyFolder
 from dul_fsm.pdu import AAssociateRQ
 from dul_fsm.services.handler import Accept, Handler, Reject
 from dul_fsm.value import value
+
+MAX_ROOM: Final = 1 << 20
+"""Bytes for which a file has room before its data set begins to arrive: a CT or MR image. So many
+lie on the disk for an association that has stored something and is idle now."""
+
+ROOM_PATIENCE: Final = 0.005
+"""Seconds in which a file with that room has to be made; else an association does without."""
+
 
 # What is told ------------------------------------------------------------------------------------
 
@@ -178,6 +188,15 @@ class StorageHandler(DiscardHandler):
         super().__init__(tell)
         self._folder = folder
         self._next: IncomingFile | None = None  # made ahead
+        self._makes_room = False
+        self._kept: dict[Message, tuple[int, Path]] = {}  # length and file, not told yet
+
+    def associate_requested(self, request: AAssociateRQ) -> Accept | Reject:
+        """See `Handler.associate_requested`."""
+        window = request.user_information.asynchronous_operations_window
+        # Who has several operations under way sends the next image without looking for it first.
+        self._makes_room = window is None or window.invoked == 1
+        return super().associate_requested(request)
 
     def open_sink(self, message: Message) -> Sink:
         """See `Handler.open_sink`."""
@@ -212,17 +231,29 @@ class StorageHandler(DiscardHandler):
         if not isinstance(sink, _Arriving):
             return self._without_data_set(message)
         path = sink.commit()
-        self._told_stored(message, sink.file.data_set_length, path)
+        self._kept[message] = sink.file.data_set_length, path
         return self.kept(path)
 
     def answered(self, message: Message) -> None:
-        """See `Handler.answered`. While the peer looks for its next image, its file is made."""
-        if isinstance(message.sink, _Arriving) and self._next is None:
+        """See `Handler.answered`. While the peer looks for its next image, its file is made, with
+        room for as much as this one has: most images of a series are of one size."""
+        kept = self._kept.pop(message, None)
+        if kept is None:
+            return
+        self._told_stored(message, *kept)
+        if self._next is None:
+            began = time.monotonic()
+            room = min(kept[0], MAX_ROOM) if self._makes_room else 0
             with suppress(OSError):  # whoever needs it will be told
-                self._next = self._folder.prepare()
+                self._next = self._folder.prepare(room)
+            if time.monotonic() - began > ROOM_PATIENCE:
+                self._makes_room = False  # a file system over a network: it has to wait for that
 
     def closed(self) -> None:
         """See `Handler.closed`."""
+        unanswered, self._kept = self._kept, {}
+        for message, kept in unanswered.items():
+            self._told_stored(message, *kept)
         prepared, self._next = self._next, None
         if prepared is not None:
             prepared.discard()

@@ -146,7 +146,86 @@ def test_a_write_that_takes_nothing_is_an_error_and_not_a_loop(
     assert files(tmp_path) == []
 
 
+# Room made ahead ---------------------------------------------------------------------------------
+
+
+def with_room(root: Path, length: int) -> IncomingFile:
+    folder = study_folder(root)
+    prepared = folder.prepare(length)
+    return folder.begin(CT_IMAGE_STORAGE, "1.2.3", EXPLICIT, "SENDER", prepared=prepared)
+
+
+@pytest.mark.parametrize("room", [1, 5000, len(DATA) - 1, len(DATA), len(DATA) + 1, 2 * len(DATA)])
+@pytest.mark.parametrize("size", [16_378, 131_066])
+def test_what_was_expected_to_be_longer_or_shorter_is_kept_as_it_came(
+    tmp_path: Path, room: int, size: int
+) -> None:
+    incoming = with_room(tmp_path, room)
+    assert os.stat(incoming.hidden).st_size >= room
+    for start in range(0, len(DATA), size):
+        incoming.write(memoryview(DATA)[start : start + size])
+    path = incoming.commit()
+    (tmp_path / "without").mkdir()
+    without = begin(tmp_path / "without")
+    without.write(DATA)
+    assert path.read_bytes() == without.commit().read_bytes()
+
+
+def test_of_an_empty_data_set_no_room_is_left(tmp_path: Path) -> None:
+    path = with_room(tmp_path, 100_000).commit()
+    assert stored(path) == b""
+
+
+def test_room_that_nothing_is_written_into_is_discarded_with_the_file(tmp_path: Path) -> None:
+    with with_room(tmp_path, 100_000):
+        pass
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("taken", [0, 1, 4096, 70_000])
+def test_where_there_is_no_room_a_file_is_made_without_or_with_less(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
+    real, joined = os.write, b"".join
+
+    def write(descriptor: int, parts: Sequence[Buffer]) -> int:
+        if not taken:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, joined(parts)[:taken])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "writev", write)
+        incoming = with_room(tmp_path, 1_000_000)
+    assert os.stat(incoming.hidden).st_size == taken
+    incoming.write(DATA[:30_000])
+    assert stored(incoming.commit()) == DATA[:30_000]
+
+
+def test_what_cannot_be_cut_off_is_an_error_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    incoming = with_room(tmp_path, 100_000)
+    incoming.write(DATA[:50_000])
+    monkeypatch.setattr(os, "ftruncate", FailingCall(os.ftruncate, 1, errno.EIO))
+    with pytest.raises(OSError, match=re.escape(os.strerror(errno.EIO))):
+        incoming.commit()
+    assert files(tmp_path) == []
+
+
 # The place ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1000, HEAD_LENGTH, 70_000])
+def test_the_place_is_looked_for_before_the_last_fragment_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """For its end the peer is waiting."""
+    incoming = begin(tmp_path)
+    for start in range(0, len(DATA), size):
+        incoming.write(DATA[start : start + size])
+    monkeypatch.setattr("dul_fsm.files.incoming.scan_head", None)
+    monkeypatch.setattr("dul_fsm.files.incoming.scan", None)
+    assert incoming.commit() == tmp_path / "1.2.3.1" / "1.2.3.2" / "1.2.3.dcm"
 
 
 def place(root: Path, data: bytes, syntax: str = EXPLICIT) -> Path:

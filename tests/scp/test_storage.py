@@ -5,18 +5,26 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from dul_fsm.dimse import CommandField, CStoreRSP, status
+from dul_fsm.association import Message
+from dul_fsm.dimse import CommandField, CStoreRQ, CStoreRSP, status
 from dul_fsm.errors import AssociationRejected
 from dul_fsm.files import IncomingFile, StudyFolder, incoming
-from dul_fsm.negotiation import ContextLike
-from dul_fsm.scp import Server, serve
+from dul_fsm.negotiation import (
+    SYNCHRONOUS,
+    AcceptedContext,
+    ContextLike,
+    Window,
+    build_request,
+)
+from dul_fsm.scp import Server, serve, storage
 from dul_fsm.scp.storage import (
+    MAX_ROOM,
     DiscardHandler,
     Ended,
     NotStored,
@@ -26,7 +34,7 @@ from dul_fsm.scp.storage import (
     Stored,
 )
 from dul_fsm.scu import SCUAssociation, associate
-from dul_fsm.services.handler import Handler
+from dul_fsm.services.handler import Accept, Handler
 from dul_fsm.services.sop_classes import VERIFICATION
 from dul_fsm.transports import Loopback
 from tests.drivers.support import eventually
@@ -133,12 +141,104 @@ def test_the_next_file_is_made_while_the_peer_has_its_answer_and_goes_with_it(
     assert prepared(tmp_path) == []
 
 
+def asked(handler: StorageHandler, window: Window = SYNCHRONOUS) -> StorageHandler:
+    """The handler, once an association was requested of it."""
+    handler.request = build_request(
+        CONTEXTS,
+        called_ae_title="ARCHIVE",
+        calling_ae_title="MODALITY",
+        maximum_length=0,
+        window=window,
+    )
+    assert handler.associate_requested(handler.request) == Accept()
+    return handler
+
+
+def performed(handler: StorageHandler, uid: str, data: bytes) -> Message:
+    """A C-STORE that is performed, and not answered yet."""
+    context = AcceptedContext(1, CT_IMAGE_STORAGE, EXPLICIT, scu=False, scp=True)
+    message = Message(context, CStoreRQ(CT_IMAGE_STORAGE, 1, uid))
+    message.sink = handler.open_sink(message)
+    message.sink.write(memoryview(data))
+    assert handler.c_store_requested(message) == status.SUCCESS
+    return message
+
+
+def rooms(root: Path, lengths: Sequence[int], window: Window = SYNCHRONOUS) -> list[int]:
+    """Bytes that the next file has before it arrives, each time that one of `lengths` was kept."""
+    handler = asked(StorageHandler(study_folder(root)), window)
+    made = []
+    for number, length in enumerate(lengths, 1):
+        data = os.urandom(length)
+        message = performed(handler, f"1.2.{number}", data)
+        (kept,) = root.rglob(f"1.2.{number}.dcm")
+        assert stored(kept) == data
+        handler.answered(message)
+        made.append(prepared(root)[0].stat().st_size)
+    handler.closed()
+    assert prepared(root) == []
+    return made
+
+
+def test_the_next_file_has_room_for_as_much_as_the_last_one_brought(tmp_path: Path) -> None:
+    lengths = (300_000, 300_000, 900_000, 10_000, 0, 300_000)
+    made = rooms(tmp_path, lengths)
+    assert [room - length for room, length in zip(made, lengths, strict=True)] == [
+        1024 if length else 0 for length in lengths
+    ]
+
+
+def test_room_for_a_large_object_is_not_made_ahead_but_for_its_beginning(tmp_path: Path) -> None:
+    assert rooms(tmp_path, [MAX_ROOM + 1]) == [MAX_ROOM + 1024]
+
+
+@pytest.mark.parametrize("invoked", [0, 2, 8])
+def test_for_a_peer_that_does_not_wait_for_its_answers_no_room_is_made(
+    tmp_path: Path, invoked: int
+) -> None:
+    assert rooms(tmp_path, [300_000, 300_000], Window(invoked=invoked)) == [0, 0]
+
+
+def test_where_it_takes_long_room_is_made_once_for_an_association(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "ROOM_PATIENCE", -1)
+    assert rooms(tmp_path, [300_000, 300_000, 300_000]) == [301_024, 0, 0]
+
+
+def test_that_a_file_is_stored_is_told_when_the_peer_has_its_answer(tmp_path: Path) -> None:
+    told = Told()
+    handler = asked(StorageHandler(study_folder(tmp_path), told))
+    message = performed(handler, "1.2.3", data_set())
+    told.wait_for(Opened)
+    handler.answered(message)
+    told.wait_for(Opened, Stored)
+    handler.answered(message)
+    handler.closed()
+    assert [type(event) for event in told.events] == [Opened, Stored, Ended]
+
+
+def test_what_is_stored_and_could_not_be_answered_is_told_before_the_end(tmp_path: Path) -> None:
+    told = Told()
+    handler = asked(StorageHandler(study_folder(tmp_path), told))
+    for uid in ("1.2.3", "1.2.4"):
+        performed(handler, uid, data_set(uid))
+    handler.closed()
+    *stored_, ended = told.wait_for(Opened, Stored, Stored, Ended)[1:]
+    assert [event.sop_instance_uid for event in stored_ if isinstance(event, Stored)] == [
+        "1.2.3",
+        "1.2.4",
+    ]
+    assert isinstance(ended, Ended)
+    assert (ended.stored, ended.not_stored) == (2, 0)
+
+
 def test_where_the_next_file_cannot_be_made_ahead_whoever_needs_it_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = threading.Event()
 
-    def prepare(folder: StudyFolder) -> IncomingFile:
+    def prepare(folder: StudyFolder, room: int = 0) -> IncomingFile:
         tried.set()
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
