@@ -7,6 +7,7 @@ echoscu` take turns against one `dul-fsm listen`, so that whatever else the mach
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -25,6 +26,12 @@ began = perf_counter()
 {}
 print(perf_counter() - began)
 """
+
+# What is installed has its bytecode. What lies in a working copy has it after the warm-up round,
+# unless this keeps it from being written.
+_ENVIRONMENT = {
+    name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+}
 
 
 def startup(bench: Bench) -> list[Row]:
@@ -52,7 +59,8 @@ def startup(bench: Bench) -> list[Row]:
 
 def _imported(statement: str) -> Sample:
     program = [sys.executable, "-c", _IMPORT.format(statement)]
-    return Sample(float(subprocess.run(program, capture_output=True, check=True).stdout))
+    ran = subprocess.run(program, capture_output=True, check=True, env=_ENVIRONMENT)
+    return Sample(float(ran.stdout))
 
 
 def _process(module: str, *arguments: str) -> Sample:
@@ -63,6 +71,7 @@ def _process(module: str, *arguments: str) -> Sample:
         [sys.executable, "-m", module, *arguments],
         check=False,
         stdout=subprocess.DEVNULL,
+        env=_ENVIRONMENT,
     ).returncode
     seconds = perf_counter() - began
     if status:
