@@ -196,7 +196,8 @@ def _hint(error: OSError, port: int) -> str:
 def _signals() -> Iterator[Callable[[], None]]:
     """Hold SIGINT and SIGTERM back, for all threads, and give what waits for one of them.
 
-    A handler would run in the middle of whatever the main thread is doing, a lock held or not.
+    A handler would run in the middle of whatever the main thread is doing, a lock held or not. One
+    more that comes while the first is obeyed changes nothing.
     """
     if sys.platform == "win32":  # which has no signal masks
 
@@ -211,6 +212,8 @@ def _signals() -> Iterator[Callable[[], None]]:
     try:
         yield lambda: (signal.sigwait(ends), None)[1]
     finally:
+        while pending := ends & signal.sigpending():
+            signal.sigwait(pending)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dul_fsm.association import Message
+from dul_fsm.cli.listen import _signals
 from dul_fsm.cli.progress import Progress
 from dul_fsm.cli.store import store_files
 from dul_fsm.errors import AssociationError
@@ -197,6 +198,19 @@ def test_ctrl_c_aborts_and_says_what_was_not_sent(tmp_path: Path, window: int) -
     assert f"not sent {paths[1]}" in out
     assert f"not sent {paths[2]}" in out
     assert f"{int(stored)} of 3 stored, {3 - stored} not sent" in out
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_while_listen_ends_changes_nothing(by: signal.Signals) -> None:
+    this = threading.get_ident()
+    before = signal.signal(by, signal.default_int_handler)
+    try:
+        with _signals() as wait:
+            signal.pthread_kill(this, by)
+            wait()
+            signal.pthread_kill(this, by)
+    finally:
+        signal.signal(by, before)
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
