@@ -47,6 +47,7 @@ from dul_fsm.dimse.commands import (
     Priority,
     Request,
     Response,
+    awaits_response,
 )
 from dul_fsm.dimse.messages import (
     COMMAND_SET_LIMIT,
@@ -202,6 +203,7 @@ __all__ = [
     "UnrecognizedCommandReceived",
     "UnrecognizedRSP",
     "as_source",
+    "awaits_response",
     "category",
     "decode_command",
     "describe",

@@ -20,6 +20,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import MISSING, fields
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from dul_fsm.dimse.commands import COMMANDS, DATA_SET_PRESENT, NO_DATA_SET, Command
@@ -55,6 +56,10 @@ _pack_group_length = struct.Struct("<III").pack
 _pack_tag = struct.Struct("<HH").pack
 
 _PADDING: Final = b"\0 "
+
+_CLASSES: Final = 256
+"""Elements with the UID of a SOP Class that are remembered: more than the standard has of storage,
+and than an association has contexts."""
 
 
 def _read_us(raw: bytes, what: str) -> int:
@@ -124,6 +129,8 @@ def _read_at(raw: bytes, what: str) -> tuple[int, ...]:
 
 
 def _write_at(tag: int, value: tuple[int, ...]) -> bytes:
+    if not value:
+        return b""  # is left out
     tags = b"".join([_pack_tag(item >> 16, item & 0xFFFF) for item in value])
     return _pack_header(tag, len(tags)) + tags
 
@@ -137,6 +144,8 @@ _Write = Callable[[int, Any], bytes]
 
 _US: Final[tuple[_Read, _Write]] = (_read_us, _write_us)
 _UI: Final[tuple[_Read, _Write]] = (_read_uid, _write_uid)
+# SOP Classes are few, and in each command.
+_UI_CLASS: Final[tuple[_Read, _Write]] = (_read_uid, lru_cache(_CLASSES)(_write_uid))
 _AE: Final[tuple[_Read, _Write]] = (_read_text, _text_writer(MAX_AE_LENGTH))
 _LO: Final[tuple[_Read, _Write]] = (_read_text, _text_writer(MAX_ERROR_COMMENT_LENGTH))
 _AT: Final[tuple[_Read, _Write]] = (_read_at, _write_at)
@@ -147,8 +156,8 @@ _DATA_SET_TYPE: Final = 0x0800
 
 # PS3.7 Table E.1-1, in increasing order.
 _ELEMENTS: Final[dict[str, tuple[int, tuple[_Read, _Write]]]] = {
-    "affected_sop_class_uid": (0x0002, _UI),
-    "requested_sop_class_uid": (0x0003, _UI),
+    "affected_sop_class_uid": (0x0002, _UI_CLASS),
+    "requested_sop_class_uid": (0x0003, _UI_CLASS),
     "command_field": (_COMMAND_FIELD, _US),
     "message_id": (_MESSAGE_ID, _US),
     "message_id_being_responded_to": (0x0120, _US),
@@ -184,8 +193,20 @@ def _wire(element: int) -> int:
 
 # Layouts -----------------------------------------------------------------------------------------
 
-_ReadField = tuple[str, int, str, _Read, bool]
-"""Field, tag, "C-STORE-RQ: (0000,0002)" for errors, reader, whether it is mandatory."""
+
+class _Reader(NamedTuple):
+    """How a field is read."""
+
+    name: str
+    where: str
+    """"C-STORE-RQ: (0000,0002)", for errors."""
+    read: _Read
+    mandatory: bool
+
+    def missing(self) -> CommandSetError:
+        """What is wrong if it is not there."""
+        return CommandSetError(f"{self.where} is missing or empty")
+
 
 _WriteField = tuple[str, int, _Write, bool]
 """Field, tag, writer, whether it is mandatory."""
@@ -195,7 +216,8 @@ class _Layout(NamedTuple):
     """How one command is read and written; made once, since encoding and decoding are hot."""
 
     kind: type[Command]
-    reads: tuple[_ReadField, ...]
+    reads: tuple[tuple[int, _Reader], ...]
+    """By tag."""
     writes: tuple[_WriteField, ...]
 
 
@@ -205,7 +227,7 @@ def _layout(kind: type[Command]) -> _Layout:
     mandatory |= {"command_field": True, "has_data_set": True}
     if "priority" in mandatory:
         mandatory["priority"] = True
-    reads: list[_ReadField] = []
+    reads: list[tuple[int, _Reader]] = []
     writes: list[_WriteField] = []
     for name, (element, (read, write)) in _ELEMENTS.items():
         if name not in mandatory:
@@ -213,11 +235,78 @@ def _layout(kind: type[Command]) -> _Layout:
         writes.append((name, _wire(element), write, mandatory[name]))
         if name not in ("command_field", "has_data_set"):
             where = f"{kind.name}: {_name(element)}"
-            reads.append((name, _wire(element), where, read, mandatory[name]))
+            reads.append((_wire(element), _Reader(name, where, read, mandatory[name])))
     return _Layout(kind, tuple(reads), tuple(writes))
 
 
 _LAYOUTS: Final = {field: _layout(kind) for field, kind in COMMANDS.items()}
+
+
+# Forms -------------------------------------------------------------------------------------------
+
+_REMEMBERED: Final = 512
+"""Bytes of the longest command set of which the form is remembered: one for each length. What is
+longer has a list of tags, and is rare."""
+
+
+class _Form(NamedTuple):
+    """A command set but for the values of its fields.
+
+    Those of one association differ in little else, so that where everything lies, and whether it
+    may lie there, need not be found out for each of them.
+    """
+
+    unpack: Callable[[bytes], tuple[bytes, ...]]
+    """Cuts into what lies between values and the values, in turn."""
+    between: tuple[bytes, ...]
+    """What all of this form have there: heads of elements, and elements that are no field's."""
+    kind: type[Command]
+    has_data_set: dict[str, bool]
+    """The field, of a command that has one."""
+    readers: tuple[_Reader, ...]
+    """For the values, as they lie."""
+
+
+_FORMS: Final[dict[int, _Form]] = {}
+
+
+def _form(data: bytes) -> _Form:
+    """What there is to say of a command set before its values are read. Raises as decoding does."""
+    elements = _split(data)
+    command_field = _required_us(data, elements, _COMMAND_FIELD)
+    # PS3.7 §9.3: any value but 0101H announces a data set.
+    has_data_set = _required_us(data, elements, _DATA_SET_TYPE) != NO_DATA_SET
+    layout = _LAYOUTS.get(command_field)
+    if layout is None:
+        message_id = None
+        if elements.get(_wire(_MESSAGE_ID)):
+            message_id = _required_us(data, elements, _MESSAGE_ID)
+        raise UnrecognizedCommandError(command_field, message_id, has_data_set)
+    kind = layout.kind
+    places: list[tuple[range, _Reader]] = []
+    for tag, reader in layout.reads:
+        place = elements.get(tag)
+        if place:
+            places.append((place, reader))
+        elif reader.mandatory:
+            raise reader.missing()
+    if kind.data_set != "optional" and has_data_set != (kind.data_set == "always"):
+        raise CommandSetError(
+            f"{kind.name} {'with a' if has_data_set else 'without its'} data set",
+        )
+    places.sort(key=lambda place: place[0].start)
+    lengths, end = [], 0
+    for place, _ in places:
+        lengths += [place.start - end, len(place)]
+        end = place.stop
+    unpack = struct.Struct("".join([f"{n}s" for n in (*lengths, len(data) - end)])).unpack
+    return _Form(
+        unpack,
+        unpack(data)[::2],
+        kind,
+        {"has_data_set": has_data_set} if kind.data_set == "optional" else {},
+        tuple([reader for _, reader in places]),
+    )
 
 
 # The codec ---------------------------------------------------------------------------------------
@@ -235,11 +324,10 @@ def encode_command(command: Command) -> bytes:
     try:
         for name, tag, write, mandatory in _LAYOUTS[command.command_field].writes:
             value = getattr(command, name)
-            if value is None or value == ():
-                if mandatory:
-                    raise ValueError("is mandatory")
-            else:
+            if value is not None:
                 parts.append(write(tag, value))
+            elif mandatory:
+                raise ValueError("is mandatory")
     except (ValueError, struct.error) as error:
         raise ValueError(f"{command.name}: {name}: {error}") from None
     elements = b"".join(parts)
@@ -254,37 +342,29 @@ def decode_command(data: bytes | memoryview) -> Command:
     does not have; a mandatory one missing; a data set announced by a message that has none, or the
     other way about.
     """
-    elements = _split(bytes(data))
-    command_field = _required_us(elements.get(_COMMAND_FIELD << 16), _COMMAND_FIELD)
-    # PS3.7 §9.3: any value but 0101H announces a data set.
-    data_set_type = _required_us(elements.get(_DATA_SET_TYPE << 16), _DATA_SET_TYPE)
-    has_data_set = data_set_type != NO_DATA_SET
-    layout = _LAYOUTS.get(command_field)
-    if layout is None:
-        raw = elements.get(_MESSAGE_ID << 16)
-        message_id = _read_us(raw, _name(_MESSAGE_ID)) if raw else None
-        raise UnrecognizedCommandError(command_field, message_id, has_data_set)
-    kind, reads, _ = layout
-    values: dict[str, Any] = {}
-    for name, tag, where, read, mandatory in reads:
-        raw = elements.get(tag)
-        value = read(raw, where) if raw else None
+    data = bytes(data)
+    size = len(data)
+    form = _FORMS.get(size)
+    parts = () if form is None else form.unpack(data)
+    if form is None or parts[::2] != form.between:
+        form = _form(data)
+        parts = form.unpack(data)
+        if size <= _REMEMBERED:
+            _FORMS[size] = form
+    values: dict[str, Any] = form.has_data_set.copy()
+    for reader, raw in zip(form.readers, parts[1::2], strict=True):
+        name, where, read, mandatory = reader
+        value = read(raw, where)
         if value is not None:
             values[name] = value
         elif mandatory:
-            raise CommandSetError(f"{where} is missing or empty")
-    if kind.data_set == "optional":
-        values["has_data_set"] = has_data_set
-    elif has_data_set != (kind.data_set == "always"):
-        raise CommandSetError(
-            f"{kind.name} {'with a' if has_data_set else 'without its'} data set",
-        )
-    return kind(**values)
+            raise reader.missing()
+    return form.kind(**values)
 
 
-def _split(data: bytes) -> dict[int, bytes]:
-    """The values of all elements, by their tag as one little-endian word."""
-    elements: dict[int, bytes] = {}
+def _split(data: bytes) -> dict[int, range]:
+    """Where the values of all elements are, by their tag as one little-endian word."""
+    elements: dict[int, range] = {}
     size = len(data)
     end = 0
     while end < size:
@@ -301,16 +381,15 @@ def _split(data: bytes) -> dict[int, bytes]:
             continue  # of another group: Orthanc 1.10 puts a failed list here, not in an identifier
         if tag in elements:
             raise CommandSetError(f"{_name(tag >> 16)} is there twice")
-        elements[tag] = data[start:end]
+        elements[tag] = range(start, end)
     return elements
 
 
-def _required_us(raw: bytes | None, element: int) -> int:
-    if not raw:
+def _required_us(data: bytes, elements: dict[int, range], element: int) -> int:
+    place = elements.get(_wire(element))
+    if not place:
         raise CommandSetError(f"{_name(element)} is missing or empty")
-    if len(raw) != 2:
-        return _read_us(raw, _name(element))
-    return raw[0] | raw[1] << 8
+    return _read_us(data[place.start : place.stop], _name(element))
 
 
 def error_comment(text: str) -> str | None:

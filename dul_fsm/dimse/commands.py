@@ -8,7 +8,7 @@ Not here: bytes (`command_set`), fragments (`messages`), the meaning of a status
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from dul_fsm.dimse.composite import (
     CCancelRQ,
@@ -45,6 +45,9 @@ from dul_fsm.dimse.normalized import (
     NSetRSP,
 )
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
 Request: TypeAlias = (
     CStoreRQ
     | CFindRQ
@@ -77,6 +80,12 @@ Response: TypeAlias = (
 
 Command: TypeAlias = Request | CCancelRQ | Response
 """Any command."""
+
+
+def awaits_response(command: Command) -> TypeIs[Request]:
+    """Whether a command is a `Request`. (`isinstance` would ask after one of them at a time.)"""
+    return command.awaits_response
+
 
 _REQUESTS: tuple[type[Request | CCancelRQ], ...] = (
     CStoreRQ,
@@ -144,4 +153,5 @@ __all__ = [
     "Priority",
     "Request",
     "Response",
+    "awaits_response",
 ]

@@ -71,6 +71,8 @@ class CommandBase:
     """As the standard writes it: "C-STORE-RQ"."""
     is_request: ClassVar[bool]
     """A request, C-CANCEL-RQ among them; else a response."""
+    awaits_response: ClassVar[bool]
+    """Whether there is a response to it: to all requests but C-CANCEL-RQ."""
     data_set: ClassVar[DataSetRule]
     """Whether the message must, may or must not carry a data set."""
 
@@ -80,6 +82,7 @@ class CommandBase:
             cls.name = cls.command_field.name.replace("_", "-")
             # PS3.7 Table E.1-1: a response is its request + 8000H.
             cls.is_request = not cls.command_field & 0x8000
+            cls.awaits_response = cls.is_request and cls.command_field != CommandField.C_CANCEL_RQ
 
 
 class WithDataSet(CommandBase):

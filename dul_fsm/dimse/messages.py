@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 from dul_fsm.dimse.command_set import UnrecognizedCommandError, decode_command, encode_command
 from dul_fsm.dimse.commands import Command
 from dul_fsm.dimse.responses import UnrecognizedRSP
-from dul_fsm.dimse.sources import Buffer, BytesSource, Source
+from dul_fsm.dimse.sources import Buffer, Source
 from dul_fsm.errors import CommandSetError, MessageError
 from dul_fsm.pdu import PDV
 from dul_fsm.value import value
@@ -200,7 +200,7 @@ LAST: Final = 0b10
 class OutgoingMessage:
     """A message on its way out, cut into fragments as they are asked for."""
 
-    __slots__ = ("_command_set", "_data", "command", "context_id", "end")
+    __slots__ = ("_command_set", "_cut", "_data", "command", "context_id", "end", "is_done")
 
     def __init__(
         self, context_id: int, command: Command | UnrecognizedRSP, data: Source | None = None
@@ -215,20 +215,17 @@ class OutgoingMessage:
             )
         self.context_id = context_id
         self.command = command
-        command_set = (
+        self._command_set = (
             command.encode() if isinstance(command, UnrecognizedRSP) else encode_command(command)
         )
-        self._command_set: BytesSource | None = BytesSource(command_set)
-        """None once it was cut."""
+        self._cut = 0
+        """Bytes of the command set that were cut."""
         self._data = data
         """None if there is none or once it was cut."""
+        self.is_done = False
+        """Whether the last fragment was cut."""
         self.end: int | None = None
         """Where it ends in the stream of what is sent, bytes; for whoever sends it to say."""
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the last fragment was cut."""
-        return self._command_set is None and self._data is None
 
     def next_fragment(self, limit: int) -> tuple[int, Buffer] | None:
         """The message control header and the fragment that come next; None when all was cut.
@@ -239,16 +236,18 @@ class OutgoingMessage:
         """
         if limit < 2 or limit & 1:
             raise ValueError(f"no fragment can be at most {limit} bytes long and even")
-        if self._command_set is not None:
-            fragment, is_last = self._command_set.next(limit)
-            if not is_last:
-                return _COMMAND, fragment
-            self._command_set = None
-            return _COMMAND | LAST, fragment
+        cut, command_set = self._cut, self._command_set
+        if cut < len(command_set):
+            self._cut = cut + limit
+            if self._cut < len(command_set):
+                return _COMMAND, command_set[cut : self._cut]
+            self.is_done = self._data is None
+            return _COMMAND | LAST, command_set[cut:]
         if self._data is not None:
             data, is_last = self._data.next(limit)
             if not is_last:
                 return 0, data
             self._data = None
+            self.is_done = True
             return LAST, data
         return None

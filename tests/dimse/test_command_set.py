@@ -20,6 +20,7 @@ from dul_fsm.dimse import (
     CStoreRQ,
     CStoreRSP,
     NGetRQ,
+    command_set,
     decode_command,
     encode_command,
     error_comment,
@@ -314,3 +315,17 @@ def test_any_text_can_be_made_an_error_comment(text: str, comment: str | None) -
     assert error_comment(text) == comment
     command = CStoreRSP(1, 0x0110, error_comment=error_comment(text))
     assert decode_command(encode_command(command)) == command
+
+
+def test_what_is_remembered_of_command_sets_is_bounded() -> None:
+    """One form for each length up to a limit, and the elements of so many SOP Classes."""
+    command_set._FORMS.clear()
+    for number in range(2000):
+        uid = f"1.2.{number}" + number % 50 * "1"
+        decode_command(encode_command(CEchoRQ(uid, message_id=number)))
+        tags = tuple(range(number % 400))
+        decode_command(encode_command(NGetRQ(uid, 1, uid, tags)))
+    assert 25 < len(command_set._FORMS) <= command_set._REMEMBERED // 2
+    assert max(command_set._FORMS) <= command_set._REMEMBERED
+    remembered = command_set._UI_CLASS[1].cache_info()  # type: ignore[attr-defined]
+    assert 0 < remembered.currsize <= 256

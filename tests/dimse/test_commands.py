@@ -11,11 +11,14 @@ from dul_fsm.dimse import commands
 from dul_fsm.dimse.commands import (
     COMMANDS,
     CCancelRQ,
+    CEchoRQ,
+    CEchoRSP,
     Command,
     CommandField,
     CStoreRQ,
     Request,
     Response,
+    awaits_response,
 )
 from tests.dimse.examples import example
 from tests.dimse.transcription import MESSAGES, Row, field_name
@@ -40,6 +43,9 @@ def test_requests_responses_and_c_cancel_part_the_commands() -> None:
     requests = {kind for kind in COMMANDS.values() if kind.is_request}
     assert requests == {*get_args(Request), CCancelRQ}
     assert {kind for kind in COMMANDS.values() if not kind.is_request} == set(get_args(Response))
+    assert {kind for kind in COMMANDS.values() if kind.awaits_response} == set(get_args(Request))
+    assert awaits_response(CEchoRQ("1.2", 1))
+    assert not awaits_response(CEchoRSP(1, 0))
     assert len(get_args(Request)) == len(get_args(Response)) == 11
 
 

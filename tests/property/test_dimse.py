@@ -25,6 +25,7 @@ from dul_fsm.dimse import (
     OutgoingMessage,
     Source,
     UnrecognizedCommandReceived,
+    command_set,
     decode_command,
     encode_command,
     error_comment,
@@ -80,6 +81,24 @@ def damaged_command_sets(draw: st.DrawFn) -> bytes:
 
 
 @st.composite
+def alike(draw: st.DrawFn) -> tuple[bytes, bytes]:
+    """Two command sets as long as each other: of two commands that differ in a field of the same
+    length, or the second a damaged first."""
+    command = draw(commands())
+    first = encode_command(command)
+    if draw(st.booleans()):
+        numbers = [field.name for field in fields(command) if field.type in ("int", int)]
+        if numbers:
+            given: Any = {draw(st.sampled_from(numbers)): draw(us)}
+            other = replace(command, **given)
+            return first, encode_command(other)
+    second = bytearray(first)
+    for _ in range(draw(st.integers(1, 3))):
+        second[draw(st.integers(0, len(second) - 1))] = draw(st.integers(0, 255))
+    return first, bytes(second)
+
+
+@st.composite
 def chopped(draw: st.DrawFn, data: bytes) -> list[bytes]:
     """The data in pieces, empty ones among them; at least one."""
     cuts = sorted(draw(st.lists(st.integers(0, len(data)), max_size=8)))
@@ -119,6 +138,26 @@ def test_whatever_bytes_come_only_a_command_set_error_is_raised(data: bytes) -> 
     texts = {name: "X" for name in TEXTS if getattr(command, name, None) is not None}
     command = replace(command, **texts)  # type: ignore[arg-type]
     assert decode_command(encode_command(command)) == command
+
+
+def outcome(data: bytes) -> Command | str:
+    """What comes of decoding it."""
+    try:
+        return decode_command(data)
+    except CommandSetError as error:
+        return str(error)
+
+
+@given(alike())
+def test_what_was_decoded_before_changes_nothing(pair: tuple[bytes, bytes]) -> None:
+    """A command set decodes to the same whether or not one of the same length came before it."""
+    first, second = pair
+    command_set._FORMS.clear()
+    alone = outcome(second)
+    command_set._FORMS.clear()
+    outcome(first)
+    assert outcome(second) == alone
+    assert outcome(second) == alone
 
 
 @given(st.text())
