@@ -22,10 +22,10 @@ from typing import Final, cast
 from dul_fsm.association import events
 from dul_fsm.association.events import Event, Message, Origin
 from dul_fsm.association.exchange import Exchange, outgoing
-from dul_fsm.association.operations import Operation, Operations
+from dul_fsm.association.operations import Operation
 from dul_fsm.dimse import (
-    LAST,
     CCancelRQ,
+    OutgoingMessage,
     Request,
     Response,
     SourceLike,
@@ -93,8 +93,13 @@ class Association:
             time_limits=time_limits,
             observer=observer,
         )
+        self._core = self._upper.core
+        self._outbox = self._upper.outbox
+        self._limits = self._upper.time_limits
         self._events: deque[Event] = deque()
         self._exchange = Exchange(self._events)
+        self.operations = self._exchange.operations
+        """The operations under way."""
         # What waits until every message is sent: our release request, or our answer to the peer's.
         self._release: Callable[[float], None] | None = None
         self._now = 0.0
@@ -118,17 +123,17 @@ class Association:
     @property
     def state(self) -> State:
         """The state of the protocol machine, PS3.8 Table 9-10."""
-        return self._upper.state
+        return self._core.state
 
     @property
     def requestor(self) -> bool:
         """Whether this side requested the association."""
-        return self._upper.requestor
+        return self._core.requestor
 
     @property
     def time_limits(self) -> TimeLimits:
         """What this side waits for, and how long."""
-        return self._upper.time_limits
+        return self._limits
 
     @property
     def maximum_length(self) -> int:
@@ -138,22 +143,24 @@ class Association:
     @property
     def established(self) -> bool:
         """Whether operations can be invoked and performed now."""
-        return self._upper.state is State.Sta6
+        return self._core.state is State.Sta6
 
     @property
     def can_respond(self) -> bool:
         """Whether responses can be sent: still so once the peer has requested the release."""
-        return not self._ended and self._upper.state in _SENDING
+        return not self._ended and self._core.state in _SENDING
 
     @property
     def sending(self) -> bool:
         """Whether something is to leave: bytes, a message not wholly cut, a release after it."""
-        return self._upper.bytes_to_send > 0 or self._exchange.sending or self._release is not None
+        if self._exchange.outgoing or self._release is not None:
+            return True
+        return self._outbox.length > 0
 
     @property
     def ended(self) -> bool:
         """Whether the association is over, or never came about and will not."""
-        return self._ended or (self._begun and self._upper.state in _OVER)
+        return self._ended or (self._begun and self._core.state in _OVER)
 
     @property
     def contexts(self) -> dict[int, AcceptedContext]:
@@ -163,7 +170,7 @@ class Association:
     @property
     def idle(self) -> bool:
         """Whether the machine is in Sta1: nothing is connected, or nothing any more."""
-        return self._upper.state is State.Sta1
+        return self._core.state is State.Sta1
 
     @property
     def deadline(self) -> float | None:
@@ -172,11 +179,6 @@ class Association:
         if mine is None:
             return below
         return mine if below is None or mine < below else below
-
-    @property
-    def operations(self) -> Operations:
-        """The operations under way."""
-        return self._exchange.operations
 
     def context_for(
         self, sop_class_uid: str, transfer_syntax: str | None = None, *, as_scp: bool = False
@@ -285,14 +287,27 @@ class Association:
         """
         end = operation.message.end
         if self._ended:
-            return self._upper.bytes_to_send > 0
+            return self._outbox.length > 0
         return end is None or self._left < end
 
+    def make_response(self, request: Message, command: Response) -> OutgoingMessage:
+        """A response without a data set, for `send_response` to send: made while nobody waits.
+
+        Raises `ValueError` or `TypeError` for what cannot be sent.
+        """
+        return outgoing(request.context, command, None)
+
     def send_response(
-        self, request: Message, command: Response, data: SourceLike | None = None
+        self,
+        request: Message,
+        command: Response,
+        data: SourceLike | None = None,
+        *,
+        made: OutgoingMessage | None = None,
     ) -> None:
         """Send a response to a request that is being performed; a final one ends the operation.
 
+        `made`: what `make_response` has made of it, if it has; to be sent once.
         Raises `LocalProtocolError` if no such request awaits one, or nothing can be sent any more;
         `ValueError` or `TypeError` for what cannot be sent. Then nothing has happened.
         """
@@ -302,7 +317,7 @@ class Association:
         if not self.can_respond:
             raise LocalProtocolError(f"{command.name} cannot be sent in {self.state.name}")
         final = category(command.status) is not StatusCategory.PENDING
-        self._exchange.put(outgoing(request.context, command, data))
+        self._exchange.put(made or outgoing(request.context, command, data))
         if final:
             del performing[message_id]
         self._since = self._now
@@ -361,22 +376,21 @@ class Association:
         upper, exchange = self._upper, self._exchange
         if limit is None:
             limit = self._ahead
-        while upper.bytes_to_send < limit and upper.state in _SENDING:
-            if exchange.sending:
+        if self._core.state in _SENDING:
+            if exchange.outgoing:
                 self._cut(limit)
-            elif self._release is not None:
-                release, self._release = self._release, None
+            release = self._release
+            if release is not None and not exchange.outgoing and self._outbox.length < limit:
+                self._release = None
                 release(self._now)
-            else:
-                break
         # All of it: to hold back what the last PDU is longer by would take one more write.
-        return upper.data_to_send(upper.bytes_to_send)
+        return upper.data_to_send(self._outbox.length)
 
     def _cut(self, limit: int) -> None:
         """Cut messages into fragments until about `limit` bytes wait to leave."""
         upper, exchange = self._upper, self._exchange
-        longest = upper.maximum_fragment
-        while exchange.sending and upper.bytes_to_send < limit:
+        longest, waiting = upper.maximum_fragment, self._outbox.length
+        while exchange.outgoing and waiting < limit:
             try:
                 message, control, fragment = exchange.cut(longest)
             except BaseException:
@@ -384,9 +398,10 @@ class Association:
                 self.send_abort(self._now, "the source of a data set failed")
                 raise
             upper.p_data_request(message.context_id, control, fragment, self._now)
-            if control & LAST and message.is_done:
-                message.end = self._left + upper.bytes_to_send
-        self._since = self._now
+            self._since = self._now
+            waiting = self._outbox.length
+            if message.is_done:
+                message.end = self._left + waiting
 
     def data_sent(self, count: int, now: float) -> None:
         """The transport took the first `count` bytes of `data_to_send`."""
@@ -396,7 +411,7 @@ class Association:
             self._since = now
             self.operations.left(self._left, now)
         self._upper.data_sent(count, now)
-        if self._upper.bytes_to_send:
+        if self._outbox.length:
             self._ahead = SEND_AHEAD_OF_SLOWER
 
     def next_event(self) -> Event | None:
@@ -478,7 +493,7 @@ class Association:
     # Messages -----------------------------------------------------------------------------------
 
     def _after_sending(self, act: Callable[[float], None]) -> None:
-        if self._exchange.sending:
+        if self._exchange.outgoing:
             self._release = act
         else:
             act(self._now)
@@ -490,7 +505,7 @@ class Association:
 
     def _receive(self, pdvs: tuple[PDV, ...]) -> None:
         try:
-            self._exchange.receive(pdvs, answers=self._upper.state is State.Sta6)
+            self._exchange.receive(pdvs, answers=self._core.state is State.Sta6)
         except MessageError as error:
             # PS3.8 Annex E.1 is between users: the user's own abort, not the provider's.
             self.send_abort(self._now, str(error))
@@ -512,8 +527,8 @@ class Association:
         A response is due for each operation by itself: the others' are no sign of its life. What a
         peer requests is: it may be performing any of them.
         """
-        limits, operations = self._upper.time_limits, self._exchange.operations
-        if self._upper.state is not State.Sta6 or self._release is not None:
+        limits, operations = self._limits, self.operations
+        if self._core.state is not State.Sta6 or self._release is not None:
             return TimeLimit.IDLE, None
         if operations.awaiting:
             if limits.response is None:

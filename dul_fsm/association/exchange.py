@@ -21,21 +21,19 @@ from dul_fsm.association import events
 from dul_fsm.association.events import Event, Message
 from dul_fsm.association.operations import Operation, Operations
 from dul_fsm.dimse import (
-    LAST,
     CCancelRQ,
     Command,
     CommandReceived,
     DataReceived,
     MessageAssembler,
-    MessageReceived,
     OutgoingMessage,
-    Request,
     Response,
     SourceLike,
     StatusCategory,
     UnrecognizedCommandReceived,
     UnrecognizedRSP,
     as_source,
+    awaits_response,
     category,
     respond_to,
     status,
@@ -63,10 +61,10 @@ class Exchange:
         "_arriving",
         "_assembler",
         "_events",
-        "_outgoing",
         "answered",
         "contexts",
         "operations",
+        "outgoing",
     )
 
     def __init__(self, told: deque[Event]) -> None:
@@ -74,7 +72,8 @@ class Exchange:
         self._events = told
         self._assembler = MessageAssembler()
         self._arriving: Message | None = None
-        self._outgoing: deque[OutgoingMessage] = deque()
+        self.outgoing: deque[OutgoingMessage] = deque()
+        """Messages of which fragments were not cut yet."""
         self.operations = Operations()
         self.answered: Operation | None = None
         """Whose response arrived last, or is arriving; None if something else is."""
@@ -83,7 +82,7 @@ class Exchange:
 
     def clear(self) -> None:
         """The association is over: forget what was under way."""
-        self._outgoing.clear()
+        self.outgoing.clear()
         self._arriving = None
         self.operations.clear()
 
@@ -111,25 +110,20 @@ class Exchange:
 
     # Sent ---------------------------------------------------------------------------------------
 
-    @property
-    def sending(self) -> bool:
-        """Whether a message has fragments that were not cut yet."""
-        return bool(self._outgoing)
-
     def put(self, message: OutgoingMessage) -> None:
         """Send a message, after those that are being sent."""
-        self._outgoing.append(message)
+        self.outgoing.append(message)
 
     def cut(self, limit: int) -> tuple[OutgoingMessage, int, Buffer]:
         """The message that is being sent, and the next message control header and fragment of it.
 
-        While `sending`. `limit`: most bytes in the fragment; even, at least 2.
+        While something is `outgoing`. `limit`: most bytes in the fragment; even, at least 2.
         """
-        message = self._outgoing[0]
+        message = self.outgoing[0]
         # What is done leaves the queue, so there is always something to cut.
         control, fragment = message.next_fragment(limit)  # type: ignore[misc]
-        if control & LAST and message.is_done:
-            self._outgoing.popleft()
+        if message.is_done:
+            self.outgoing.popleft()
         return message, control, fragment
 
     # Received -----------------------------------------------------------------------------------
@@ -143,43 +137,36 @@ class Exchange:
         """
         for pdv in pdvs:
             for part in self._assembler.feed(pdv):
+                message = self._arriving
                 if isinstance(part, DataReceived):
-                    if self._arriving is not None:
-                        self._events.append(events.DataReceived(self._arriving, part.fragment))
-                else:
-                    self._take(part, answers)
-
-    def _take(
-        self,
-        part: CommandReceived | MessageReceived | UnrecognizedCommandReceived,
-        answers: bool,
-    ) -> None:
-        match part:
-            case CommandReceived(context_id, command):
-                self._begin(Message(self.contexts[context_id], command), answers)
-            case MessageReceived(context_id, command):
-                message, self._arriving = self._arriving, None
-                if message is not None:
+                    if message is not None:
+                        self._events.append(events.DataReceived(message, part.fragment))
+                elif isinstance(part, CommandReceived):
+                    self._begin(Message(self.contexts[part.context_id], part.command), answers)
+                elif isinstance(part, UnrecognizedCommandReceived):
+                    self._refuse(part, answers)
+                elif message is not None:
+                    self._arriving = None
                     self._complete(message, answers)
-                elif answers and isinstance(command, Request):
+                elif answers and awaits_response(part.command):
                     # PS3.7 §C.5.9: its Message ID is that of a request being performed.
-                    response = respond_to(command, status.DUPLICATE_INVOCATION)
-                    self.put(OutgoingMessage(context_id, response))
-            case _:
-                # PS3.7 §C.5.23; a response is never answered.
-                field, message_id = part.command_field, part.message_id
-                if answers and message_id is not None and not field & RESPONSE_BIT:
-                    answer = UnrecognizedRSP(field, message_id)
-                    self.put(OutgoingMessage(part.context_id, answer))
+                    response = respond_to(part.command, status.DUPLICATE_INVOCATION)
+                    self.put(OutgoingMessage(part.context_id, response))
+
+    def _refuse(self, part: UnrecognizedCommandReceived, answers: bool) -> None:
+        # PS3.7 §C.5.23; a response is never answered.
+        field, message_id = part.command_field, part.message_id
+        if answers and message_id is not None and not field & RESPONSE_BIT:
+            self.put(OutgoingMessage(part.context_id, UnrecognizedRSP(field, message_id)))
 
     def _begin(self, message: Message, answers: bool) -> None:
         """A command set is there. What is not to be told is not arriving: its data is dropped."""
         command = message.command
         self.answered = None
-        if isinstance(command, CCancelRQ):
-            wanted = True
-        elif isinstance(command, Request):
+        if awaits_response(command):
             wanted = answers and command.message_id not in self.operations.performing
+        elif isinstance(command, CCancelRQ):
+            wanted = True
         else:
             self.answered = self._awaiting(message.context.context_id, command)
             wanted = self.answered is not None
@@ -190,15 +177,15 @@ class Exchange:
 
     def _complete(self, message: Message, answers: bool) -> None:
         command, operations = message.command, self.operations
-        if isinstance(command, CCancelRQ):
+        if awaits_response(command):
+            if answers:  # its data set may have come after our A-RELEASE-RQ had left
+                operations.performing[command.message_id] = message
+                self._events.append(events.RequestReceived(message))
+        elif isinstance(command, CCancelRQ):
             # PS3.7 §9.3.2.3: a cancel of what is not performed any more is normal: they crossed.
             request = operations.performing.get(command.message_id_being_responded_to)
             if request is not None and request.context.context_id == message.context.context_id:
                 self._events.append(events.CancelRequested(command.message_id_being_responded_to))
-        elif isinstance(command, Request):
-            if answers:  # its data set may have come after our A-RELEASE-RQ had left
-                operations.performing[command.message_id] = message
-                self._events.append(events.RequestReceived(message))
         else:
             message_id = command.message_id_being_responded_to
             operation = operations.invoked[message_id]

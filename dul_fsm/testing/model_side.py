@@ -263,12 +263,12 @@ class Side:
         """The key of an upper layer that is watched by `monitor`."""
         receiver, inbox = upper._receiver, upper._receiver.inbox
         rest = (
-            upper._core.acceptable,
+            upper.core.acceptable,
             receiver._deaf,
             receiver._skip,
             bytes(inbox.view(0, len(inbox))),
             receiver.accepted_ids,
-            upper._outbox._abort_sent,
+            upper.outbox._abort_sent,
             upper._ended,
         )
         return Key(

@@ -75,7 +75,10 @@ class Outbox:
         """Queue a P-DATA-TF with one PDV, its fragment uncopied."""
         length = len(fragment)
         header = p_data_header(context_id, control, length)
-        self._append(OutgoingPDU(PDUType.P_DATA_TF, (header, fragment), len(header) + length))
+        size = len(header) + length
+        buffers = (header, fragment) if length else (header,)
+        self._queue.append(OutgoingPDU(PDUType.P_DATA_TF, buffers, size))
+        self.length += size
 
     def put_abort(self, pdu: AAbort) -> None:
         """Queue an A-ABORT ahead of all that was not handed out yet; the first one only.
@@ -119,6 +122,10 @@ class Outbox:
         room = limit
         for pdu in self._queue:
             skip = pdu.size - pdu.left
+            if not skip and pdu.size <= room:  # the whole of it
+                out += pdu.buffers
+                room -= pdu.size
+                continue
             for buffer in pdu.buffers:
                 size = len(buffer) - skip
                 if size <= 0:
@@ -139,9 +146,12 @@ class Outbox:
         Returns the PDUs of which the last byte is among them.
         """
         self._lent = 0
-        count = min(count, self.length)  # what was closed in the meantime is forgotten
+        if count >= self.length:  # more, if some of it was forgotten meanwhile
+            gone = list(self._queue)
+            self.clear()
+            return gone
         self.length -= count
-        gone: list[OutgoingPDU] = []
+        gone = []
         while count:
             pdu = self._queue[0]
             if count < pdu.left:

@@ -69,11 +69,13 @@ class ProtocolMachine:
         observer: Callable[[Observation], None] | None,
     ) -> None:
         """See `UpperLayer`."""
-        self._core = Core(requestor=requestor)
+        self.core = Core(requestor=requestor)
+        """What the machine knows of this association; to be read."""
         self._observer = observer
         self._deadlines = Deadlines(time_limits)
         self._receiver = Receiver(maximum_length)
-        self._outbox = Outbox()
+        self.outbox = Outbox()
+        """What waits to leave; to be read."""
         self._indications: deque[Indication] = deque()
         self._now = 0.0
         self._begin()
@@ -81,11 +83,12 @@ class ProtocolMachine:
     def _reset(self) -> None:
         """As before the first connection."""
         self._receiver.reset()
-        self._outbox.reset()
+        self.outbox.reset()
         self._deadlines.stop_all()
         self._begin()
 
     def _begin(self) -> None:
+        self._settled = False  # everything that has come so far has happened
         self._ended = False  # the transport has ended
         self._end_text = ""
         self._fault = PDUError(0, "")  # what is wrong with the last PDU that was
@@ -105,7 +108,7 @@ class ProtocolMachine:
         elif isinstance(pdu, AAssociateRQ) and body is not None:
             self._echo = bytes(body[4:68])
             # PS3.8 §9.3.2: a receiver of version 1 tests bit 0 only.
-            self._core.acceptable = bool(pdu.protocol_version & 1)
+            self.core.acceptable = bool(pdu.protocol_version & 1)
             self._request = pdu
         self._pdu = pdu
         self._step(event, fault)
@@ -118,29 +121,31 @@ class ProtocolMachine:
 
         `fault`: what is wrong with the PDU that is the event, if anything is.
         """
-        before = self._core.state
-        action, effects = step(self._core, event)
+        core = self.core
+        before = core.state
+        action, effects = step(core, event)
         if self._observer is not None:
             wrong = None if fault is None else str(fault)
-            self._observer(Stepped(event, before, action, self._core.state, self._pdu, wrong))
+            self._observer(Stepped(event, before, action, core.state, self._pdu, wrong))
         for effect in effects:
             _PERFORM[effect](self)
-        after = self._core.state
+        after = core.state
         if after is not before:
+            self._settled = False
             self._deadlines.state_changed(before, after, self._now)
 
     def _watch_writing(self) -> None:
-        self._deadlines.writing(self._core.state, self._now)
+        self._deadlines.writing(self.core.state, self._now)
 
     def _send(self, pdu: PDU) -> None:
-        if not self._outbox.length:
+        if not self.outbox.length:
             self._watch_writing()
-        self._outbox.put(pdu)
+        self.outbox.put(pdu)
 
     def _send_encoded(self) -> None:
-        if not self._outbox.length:
+        if not self.outbox.length:
             self._watch_writing()
-        self._outbox.put_encoded(PDUType(self._encoded[0]), self._encoded)
+        self.outbox.put_encoded(PDUType(self._encoded[0]), self._encoded)
         self._encoded = b""
 
     def _send_accept(self) -> None:
@@ -156,15 +161,16 @@ class ProtocolMachine:
             self._send(_VERSION_NOT_SUPPORTED)
 
     def _send_p_data(self) -> None:
-        if not self._outbox.length:
-            self._watch_writing()
-        self._outbox.put_p_data(*self._p_data)
+        outbox = self.outbox
+        if not outbox.length:
+            self._deadlines.writing(self.core.state, self._now)
+        outbox.put_p_data(*self._p_data)
 
     def _abort_as_provider(self) -> None:
-        self._outbox.put_abort(AAbort(AbortSource.SERVICE_PROVIDER, self._fault.reason))
+        self.outbox.put_abort(AAbort(AbortSource.SERVICE_PROVIDER, self._fault.reason))
 
     def _close_transport(self) -> None:
-        self._outbox.clear()
+        self.outbox.clear()
         self._tell(CloseTransport())
 
     def _start_artim(self) -> None:
@@ -175,13 +181,13 @@ class ProtocolMachine:
 
     def _indicate_associate(self) -> None:
         request = cast(AAssociateRQ, self._pdu)
-        self._outbox.learn_maximum(request.user_information.maximum_length)
+        self.outbox.learn_maximum(request.user_information.maximum_length)
         self._tell(AssociateIndication(request))
 
     def _confirm_accepted(self) -> None:
         answer = cast(AAssociateAC, self._pdu)
         self._receiver.learn_contexts(cast(AAssociateRQ, self._request), answer)
-        self._outbox.learn_maximum(answer.user_information.maximum_length)
+        self.outbox.learn_maximum(answer.user_information.maximum_length)
         self._tell(AssociateConfirmation(answer))
 
     def _confirm_rejected(self) -> None:
@@ -201,7 +207,7 @@ class ProtocolMachine:
             self._tell(ProviderAbortIndication(reason, True, describe_abort(source, reason)))
 
     def _indicate_provider_abort(self) -> None:
-        if self._core.state is State.Sta1:  # AA-4; after AA-8 the state is Sta13
+        if self.core.state is State.Sta1:  # AA-4; after AA-8 the state is Sta13
             self._tell(ProviderAbortIndication(None, False, self._end_text))
         else:
             self._tell(ProviderAbortIndication(self._fault.reason, False, str(self._fault)))
@@ -227,7 +233,7 @@ _PERFORM: dict[Effect, Callable[[ProtocolMachine], None]] = {
     Effect.SEND_P_DATA_TF: ProtocolMachine._send_p_data,
     Effect.SEND_A_RELEASE_RQ: lambda m: m._send(AReleaseRQ()),
     Effect.SEND_A_RELEASE_RP: lambda m: m._send(AReleaseRP()),
-    Effect.SEND_A_ABORT_AS_USER: lambda m: m._outbox.put_abort(_ABORT_AS_USER),
+    Effect.SEND_A_ABORT_AS_USER: lambda m: m.outbox.put_abort(_ABORT_AS_USER),
     Effect.SEND_A_ABORT_AS_PROVIDER: ProtocolMachine._abort_as_provider,
     Effect.INDICATE_A_ASSOCIATE: ProtocolMachine._indicate_associate,
     Effect.CONFIRM_A_ASSOCIATE_ACCEPTED: ProtocolMachine._confirm_accepted,

@@ -75,12 +75,12 @@ class UpperLayer(ProtocolMachine):
     @property
     def state(self) -> State:
         """The state of the protocol machine."""
-        return self._core.state
+        return self.core.state
 
     @property
     def requestor(self) -> bool:
         """Whether this side requests the association."""
-        return self._core.requestor
+        return self.core.requestor
 
     @property
     def time_limits(self) -> TimeLimits:
@@ -104,7 +104,7 @@ class UpperLayer(ProtocolMachine):
         PS3.8 §D.1, §9.3.5: the peer's maximum length counts 4 bytes of item length, 1 of
         context id and 1 of message control header for the PDV item.
         """
-        return self._outbox.maximum_fragment
+        return self.outbox.maximum_fragment
 
     @property
     def bytes_retained(self) -> int:
@@ -114,7 +114,7 @@ class UpperLayer(ProtocolMachine):
     @property
     def bytes_to_send(self) -> int:
         """Bytes queued that have not left."""
-        return self._outbox.length
+        return self.outbox.length
 
     def artim_running(self) -> bool:
         """Whether ARTIM runs: if and only if the state is Sta2 or Sta13."""
@@ -125,7 +125,7 @@ class UpperLayer(ProtocolMachine):
     def transport_opened(self, now: float) -> None:
         """The connection is open: Evt2 for the requestor, Evt5 for the acceptor."""
         self._now = now
-        if self._core.requestor:
+        if self.core.requestor:
             self._step(Event.Evt2)
             return
         if self.state is State.Sta1:
@@ -141,6 +141,7 @@ class UpperLayer(ProtocolMachine):
         if not self._ended:
             self._ended = True
             self._end_text = text
+            self._settled = False
 
     def receive_buffer(self) -> memoryview:
         """Where the transport may write the next bytes; never empty.
@@ -153,7 +154,8 @@ class UpperLayer(ProtocolMachine):
         """`count` bytes were written into `receive_buffer`."""
         self._now = now
         if not self._ended:
-            self._receiver.filled(count, self.state)
+            self._receiver.filled(count, self.core.state)
+            self._settled = False
 
     def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> None:
         """Bytes arrived; the same as `receive_buffer` and `buffer_filled`, with a copy."""
@@ -192,7 +194,7 @@ class UpperLayer(ProtocolMachine):
     def a_associate_request(self, request: AAssociateRQ, now: float) -> None:
         """A-ASSOCIATE request (§7.1): opens the transport, then sends `request`."""
         self._now = now
-        if not self._core.requestor:
+        if not self.core.requestor:
             raise LocalProtocolError("this side accepts associations; it cannot request one")
         if self.state is State.Sta1:
             encoded = encode(request)  # ValueError now, while nothing has happened
@@ -219,11 +221,11 @@ class UpperLayer(ProtocolMachine):
         context that was accepted, else `ValueError`.
         """
         self._now = now
-        if self._core.state in _DATA_STATES and (
+        if self.core.state in _DATA_STATES and (
             # PS3.8 §7.6.1: data travels on accepted presentation contexts only.
             context_id not in self._receiver.accepted_ids
             or control & ~0b11
-            or len(fragment) > self._outbox.maximum_fragment
+            or len(fragment) > self.outbox.maximum_fragment
         ):
             raise self._refusal(context_id, control, len(fragment))
         self._p_data = (context_id, control, fragment)
@@ -241,7 +243,7 @@ class UpperLayer(ProtocolMachine):
             return ValueError(f"message control header {control:#x} has bits beyond 0 and 1")
         return ValueError(
             f"a fragment of {length} bytes is longer than the "
-            f"{self._outbox.maximum_fragment} that the peer receives"
+            f"{self.outbox.maximum_fragment} that the peer receives"
         )
 
     def a_release_request(self, now: float) -> None:
@@ -277,44 +279,44 @@ class UpperLayer(ProtocolMachine):
 
         About `limit` bytes; at least one whole buffer. Report what was taken with `data_sent`.
         """
-        return self._outbox.buffers(limit)
+        return self.outbox.buffers(limit)
 
     def data_sent(self, count: int, now: float) -> None:
         """The transport took the first `count` bytes of `data_to_send`."""
         self._now = now
-        gone = self._outbox.sent(count)
-        if not self._outbox.length:
+        gone = self.outbox.sent(count)
+        if not self.outbox.length:
             self._deadlines.written()
         elif count:
-            self._deadlines.writing(self._core.state, now)
+            self._deadlines.writing(self.core.state, now)
         if self._observer is not None:
             for pdu in gone:
                 self._observer(PDUSent(pdu.pdu_type, pdu.size))
 
     def next_indication(self) -> Indication | None:
         """The next thing to tell the user or ask of the transport, in order; None if none yet."""
-        while not self._indications:
-            if not self._advance():
+        indications = self._indications
+        while not indications:
+            if self._settled:
                 return None
-        return self._indications.popleft()
+            self._advance()
+        return indications.popleft()
 
     # What arrives -------------------------------------------------------------------------------
 
-    def _advance(self) -> bool:
-        """Let one PDU, or the transport's end, happen; False if neither is there."""
-        receiver, state = self._receiver, self._core.state
+    def _advance(self) -> None:
+        """Let one PDU, or the transport's end, happen; if neither is there, all is settled."""
+        receiver, state = self._receiver, self.core.state
         if state is State.Sta1:
-            return False
-        arrival = receiver.next(state)
-        if arrival is not None:
+            self._settled = True
+        elif (arrival := receiver.next(state)) is not None:
             self._deadlines.pdu_arrived()
             self._receive(arrival)
-            return True
-        if self._ended:
+        elif self._ended:
             # The end of the stream inside a PDU is the end of the transport: Evt17, not Evt19.
-            self._outbox.clear()
+            self.outbox.clear()
             self._step(Event.Evt17)
-            return True
-        if receiver.in_pdu:
-            self._deadlines.pdu_arriving(state, self._now)
-        return False
+        else:
+            self._settled = True
+            if receiver.in_pdu:
+                self._deadlines.pdu_arriving(state, self._now)

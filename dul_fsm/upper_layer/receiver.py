@@ -133,11 +133,12 @@ class Receiver:
             count = min(self._skip, len(inbox))
             inbox.skip(count)
             self._skip -= count
-        length = inbox.end - inbox.start
+        start, buffer = inbox.start, inbox.buffer
+        length = inbox.end - start
         # In Sta13 not even the rest of a PDU that was wanted when it began is waited for.
         if not length or (length < self._needed and state is not State.Sta13):
             return None
-        pdu_type = inbox.buffer[inbox.start]
+        pdu_type = buffer[start]
         try:
             event = EVENT_OF_PDU.get(pdu_type)
             if event is None:
@@ -146,7 +147,7 @@ class Receiver:
                 )
             if length < _HEADER:
                 return None
-            (body_length,) = _unpack_length(inbox.buffer, inbox.start + 2)
+            (body_length,) = _unpack_length(buffer, start + 2)
             if state in _UNWANTED[event]:
                 inbox.skip(_HEADER)
                 self._skip = body_length
@@ -172,8 +173,9 @@ class Receiver:
 
     def _check_contexts(self, pdu: PDataTF) -> None:
         # PS3.8 §7.6.1: data travels on accepted presentation contexts only.
+        accepted_ids = self.accepted_ids
         for pdv in pdu.pdvs:
-            if pdv.context_id not in self.accepted_ids:
+            if pdv.context_id not in accepted_ids:
                 raise PDUError(
                     AbortReason.INVALID_PDU_PARAMETER_VALUE,
                     f"presentation context {pdv.context_id} was not accepted",

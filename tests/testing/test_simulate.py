@@ -109,10 +109,10 @@ def test_a_session_does_not_depend_on_the_order_of_sets() -> None:
 
 def commit_before_the_last_fragment(patch: pytest.MonkeyPatch) -> None:
     """A request is told before the last fragment of its data set."""
-    take = Exchange._take
+    complete = Exchange._complete
 
-    def early(self: Exchange, part: Any, answers: bool) -> None:
-        take(self, part, answers)
+    def early(self: Exchange, message: Any, answers: bool) -> None:
+        complete(self, message, answers)
         queue = self._events
         if (
             len(queue) > 1
@@ -121,7 +121,7 @@ def commit_before_the_last_fragment(patch: pytest.MonkeyPatch) -> None:
         ):
             queue[-1], queue[-2] = queue[-2], queue[-1]
 
-    patch.setattr(Exchange, "_take", early)
+    patch.setattr(Exchange, "_complete", early)
 
 
 def answer_before_the_commit(patch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,13 @@ def test_at_most_the_limit_is_given_but_always_a_buffer(limit: int, skip: int) -
     assert len(given) <= limit or len(buffers) == 1
 
 
+def test_what_is_left_of_a_pdu_is_given_if_it_just_fits() -> None:
+    outbox, data = filled()
+    outbox.sent(11)  # and one byte of the second
+    assert b"".join(outbox.buffers(13)) == data[11:24]
+    assert len(b"".join(outbox.buffers(12))) < 12
+
+
 def test_a_fragment_is_not_copied() -> None:
     outbox = Outbox()
     fragment = bytearray(b"\1\2\3\4")

@@ -23,6 +23,7 @@ from dul_fsm.upper_layer import (
     ReleaseIndication,
     UpperLayer,
 )
+from dul_fsm.upper_layer.receiver import Arrival, Receiver
 from tests.pdu import wire
 from tests.upper_layer import support
 from tests.upper_layer.support import (
@@ -331,6 +332,34 @@ def test_bytes_that_came_before_the_end_of_the_transport_are_judged_before_it(
     assert shown(bench.end()) == told
     assert bench.state() is State.Sta1
     assert bench.upper.deadline is None
+
+
+def test_what_was_judged_is_not_looked_at_again_before_something_new_has_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench.at("acceptor", State.Sta6)
+    looked: list[State] = []
+    look = Receiver.next
+
+    def counted(receiver: Receiver, state: State) -> Arrival | None:
+        looked.append(state)
+        return look(receiver, state)
+
+    monkeypatch.setattr(Receiver, "next", counted)
+    upper, half = bench.upper, len(P_DATA) // 2
+    upper.receive_data(P_DATA[:half], bench.now)
+    assert [upper.next_indication() for _ in range(5)] == [None] * 5
+    assert len(looked) == 1
+    upper.receive_data(P_DATA[half:], bench.now)
+    assert isinstance(upper.next_indication(), PDataIndication)
+    assert [upper.next_indication() for _ in range(5)] == [None] * 5
+    assert len(looked) == 3  # the PDU, and that there is no other
+    bench.apply(Event.Evt9)  # what this side sends is nothing new
+    assert upper.next_indication() is None
+    assert len(looked) == 3
+    bench.apply(Event.Evt15)  # in another state something else may be wanted
+    assert upper.next_indication() is None
+    assert looked[3:] == [State.Sta13]
 
 
 def test_the_user_acts_in_the_state_it_has_been_told_of() -> None:
