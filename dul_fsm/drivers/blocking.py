@@ -21,7 +21,7 @@ from dul_fsm.drivers.loop import ABORT_PATIENCE, Calls, End
 from dul_fsm.drivers.shared import Follower, SharedLoop
 from dul_fsm.errors import LocalProtocolError
 from dul_fsm.services.performer import Performer
-from dul_fsm.services.steps import Steps
+from dul_fsm.services.steps import Call, Steps
 from dul_fsm.transports import Connector, Transport
 
 __all__ = ["ABORT_PATIENCE", "BlockingDriver", "End"]
@@ -181,29 +181,29 @@ class BlockingDriver(SharedLoop):
 
     def _execute(self, calls: Calls) -> None:
         """Call what the loop yields, and tell it what came of it."""
-        result: Any = None
-        failure: BaseException | None = None
+        given: Any = None
+        go_on: Callable[[Any], Call] = calls.send
         this = threading.get_ident()
         leads, outside = self._runner == this, this not in self._inside
         self._inside.add(this)
         try:
             while True:
-                try:
-                    with self.lock:
-                        call = calls.send(result) if failure is None else calls.throw(failure)
-                        if leads:
-                            self._call = call
-                        if self._followers:
-                            self.tell_followers()
-                except StopIteration:
-                    return
-                finally:
-                    result = failure = None  # an exception and its own frame would be a cycle
+                with self.lock:
+                    try:
+                        call = go_on(given)
+                    except StopIteration:
+                        return
+                    finally:
+                        given = None  # an exception and its own frame would be a cycle
+                    if leads:
+                        self._call = call
+                    if self._followers:
+                        self.tell_followers()
                 try:
                     # Without the lock: it may take its time, an abort from outside may not.
-                    result = call()
+                    go_on, given = calls.send, call()
                 except BaseException as error:
-                    failure = error
+                    go_on, given = calls.throw, error
         finally:
             if outside:
                 self._inside.discard(this)

@@ -53,6 +53,7 @@ _DONE: Final = object()
 
 # A union in the middle of a function is made anew each time that it is asked about.
 _IN_TURN = (RequestReceived, ReleaseRequested)
+_ENDS = (Rejected, Released, Aborted)
 
 
 class AnyTransport(Protocol):
@@ -73,12 +74,12 @@ def is_in_place(transport: object) -> bool:
 class _Performance:
     """An operation that is being performed."""
 
-    __slots__ = ("request", "steps", "until")
+    __slots__ = ("request", "steps", "wait")
 
     def __init__(self, request: Message, steps: Steps) -> None:
         self.request = request
         self.steps = steps
-        self.until: Callable[[], bool] | None = None
+        self.wait: Wait | None = None
         """What it waits for; None if only for its turn."""
 
 
@@ -185,7 +186,10 @@ class Loop:
 
     def _seconds(self, deadline: float | None) -> float | None:
         """Until then; 0 when it is over."""
-        return None if deadline is None else max(0.0, deadline - self._clock())
+        if deadline is None:
+            return None
+        left = deadline - self._clock()
+        return left if left > 0.0 else 0.0
 
     # Events -------------------------------------------------------------------------------------
 
@@ -201,10 +205,13 @@ class Loop:
             self._deferred.append(event)
 
     def _may_begin(self, event: Event) -> bool:
+        performances = self._performances
+        if not performances:
+            return True
         if isinstance(event, ReleaseRequested):
-            return not self._performances
-        performances, window = self._performances, self._association.window.performed
-        if not performances or not window:
+            return False
+        window = self._association.window.performed
+        if not window:
             return True
         # One that was answered is under way no more: it sends notifications, and a peer may first
         # want an answer to its next request.
@@ -215,16 +222,16 @@ class Loop:
     def _deliver(self, event: Event) -> Calls:
         if isinstance(event, DataReceived):
             yield from self._deliver_data(event)
-        elif isinstance(event, OpenTransport):
-            yield from self._open()
-        elif isinstance(event, CloseTransport):
-            self._close_transport()  # an operation ends what it has opened in order
         elif isinstance(event, RequestReceived):
             performance = _Performance(event.message, self._performer.perform(event))
             self._performances.append(performance)
             yield from self._go_on(performance)
+        elif isinstance(event, OpenTransport):
+            yield from self._open()
+        elif isinstance(event, CloseTransport):
+            self._close_transport()  # an operation ends what it has opened in order
         else:
-            if isinstance(event, End):
+            if isinstance(event, _ENDS):
                 self.end = event
             yield from self.performing(self._performer.perform(event))
             if isinstance(event, ResponseReceived) and not self._association.ended:
@@ -256,8 +263,9 @@ class Loop:
         is delivered at once. While one waits nothing more is read unless an operation needs it: a
         peer that does not keep to the negotiated window waits too, and fills no memory.
         """
-        ready = any(map(self._may_go_on, self._performances))
-        if not self._association.idle and not (ready and self._deferred):
+        ready = [one for one in self._performances if self._may_go_on(one)]
+        receives = all(one.wait is None or one.wait.receives for one in ready)
+        if not self._association.idle and not (ready and (self._deferred or not receives)):
             yield from self._receive(-inf if ready else self._deadline(by))
             while (event := self._next_event()) is not None:
                 yield from self._deliver(event)
@@ -271,8 +279,8 @@ class Loop:
         return True
 
     def _may_go_on(self, performance: _Performance) -> bool:
-        until = performance.until
-        return until is None or until() or self._association.idle
+        wait = performance.wait
+        return wait is None or wait.until() or self._association.idle
 
     def _go_on(self, performance: _Performance) -> Calls:
         """Let an operation go on until it gives up its turn, waits or is done."""
@@ -281,7 +289,7 @@ class Loop:
             step = yield from self._advance(performance.steps)
             if step is not _DONE:
                 done = False
-                performance.until = step.until if isinstance(step, Wait) else None
+                performance.wait = step if isinstance(step, Wait) else None
         finally:
             if done:
                 self._performances.remove(performance)

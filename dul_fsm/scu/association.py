@@ -18,6 +18,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import cast
 
@@ -177,10 +178,10 @@ class SCUAssociation(ServiceUser[Message, Iterator[Message]]):
         driver.check_outside()
         with self._turn:
             while True:
-                self._run(self._has_room)
                 with driver.lock:
                     if self._has_room():
                         return BlockingOperation(self, self._send(invocation))
+                self._run(self._has_room)
 
     def _invoke(self, make: Callable[[], Invocation]) -> Message:
         return self._begin(self._make(make)).response()
@@ -278,13 +279,13 @@ class SCUAssociation(ServiceUser[Message, Iterator[Message]]):
         else:
             self.abort(f"the local user failed: {error!r}")
 
-    def _run(self, until: Callable[[], bool], invoked: Invoked | None = None) -> None:
+    def _run(self, until: Callable[[], object], invoked: Invoked | None = None) -> None:
         """Run the driver until then; raise what ended the association if that came first."""
         driver = self._driver
-        ran = driver.end is None and until()  # as it often is: nothing need be run
+        ran = driver.end is None and bool(until())  # as it often is: nothing need be run
         while not ran:
             try:
-                driver.run(lambda: driver.end is not None or until())
+                driver.run(lambda: driver.end is not None or bool(until()))
                 ran = True
             except SourceFailed:
                 self._end_after_failure()
@@ -347,12 +348,15 @@ class BlockingOperation:
     def _take(self) -> Message:
         association, invoked, operation = self._association, self._invoked, self._operation
         try:
-            association._run(lambda: bool(operation.responses), invoked)
-            response = operation.responses.popleft()
+            responses, lends = operation.responses, association._association.lends
+            if not responses:
+                association._run(partial(len, responses), invoked)
+            response = responses.popleft()
             if response.final:
                 # An early answer does not end the sending: what the data set lends must be the
                 # caller's again.
-                association._run(lambda: not association._association.lends(operation), invoked)
+                if lends(operation):
+                    association._run(lambda: not lends(operation), invoked)
                 self._final, self.done = response.message, True
         except AssociationError:
             self.done = True

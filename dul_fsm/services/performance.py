@@ -29,7 +29,9 @@ from dul_fsm.dimse import (
     NActionRQ,
     NCreateRQ,
     NEventReportRQ,
+    OutgoingMessage,
     Request,
+    Response,
     SourceLike,
     respond_to,
     status,
@@ -90,7 +92,7 @@ def comment_on(error: BaseException) -> str:
 
 
 class Performance:
-    """One request, from when it has arrived until it is answered."""
+    """One request, from when its command set has arrived until it is answered."""
 
     def __init__(
         self,
@@ -113,6 +115,19 @@ class Performance:
         self.report = report
         self.secure = secure
         self._cancelled = cancelled
+        self.refused = refusal(message)
+        """Why it may not reach the handler: a status, or None if it may."""
+        self._ask = partial(getattr(handler, _METHODS[self.request.command_field]), message)
+        self._expected: tuple[Response, OutgoingMessage] | None = None
+
+    def expect_success(self) -> None:
+        """Make the answer that an image gets if all goes well, while it arrives.
+
+        When it has, the peer waits.
+        """
+        if isinstance(self.request, CStoreRQ):
+            response = respond_to(self.request, status.SUCCESS)
+            self._expected = response, self.association.make_response(self.message, response)
 
     @property
     def cancelled(self) -> bool:
@@ -121,15 +136,14 @@ class Performance:
 
     def perform(self) -> Steps:
         """Ask the handler, and answer. Raises what the handler does: then it is not answered."""
-        refused = refusal(self.message)
-        if refused is not None:
-            self.respond(refused)
+        if self.refused is not None:
+            self.respond(self.refused)
             return
-        request, message = self.request, self.message
+        request = self.request
         if isinstance(request, CMoveRQ):
             yield from Retrieve(self).move(request)
             return
-        outcome = yield partial(getattr(self.handler, _METHODS[request.command_field]), message)
+        outcome = yield self._ask
         if isinstance(outcome, int):
             self.respond(outcome)
         elif isinstance(request, CFindRQ):
@@ -154,10 +168,17 @@ class Performance:
         """Send a response. Nothing happens if nothing can be sent any more."""
         if not self.association.can_respond:
             return  # the association ended while the handler worked: nobody is there to be told
+        plain = data is None and not comment and not values
+        if self._expected is not None and outcome == status.SUCCESS and plain:
+            response, made = self._expected
+            self.association.send_response(self.message, response, made=made)
+            return
+        source: SourceLike | None = None
         if data is not None:
             values["has_data_set"] = True
+            source = encode(data, self.message.context)
         response = respond_to(self.request, outcome, comment=comment, **values)
-        self.association.send_response(self.message, response, encode(data, self.message.context))
+        self.association.send_response(self.message, response, source)
 
     def _reply(self, reply: Reply) -> None:
         request, values = self.request, dict(reply.fields)

@@ -37,8 +37,8 @@ from dul_fsm.pdu import (
 )
 from dul_fsm.services.handler import AbortAssociation, Handler
 from dul_fsm.services.outcomes import Accept, Reject
-from dul_fsm.services.performance import Performance, refusal
-from dul_fsm.services.steps import TURN, Call, Steps
+from dul_fsm.services.performance import Performance
+from dul_fsm.services.steps import SENT, TURN, Call, Steps, no_steps
 
 _NOT_NOW = Reject(
     RejectResult.REJECTED_TRANSIENT,
@@ -72,7 +72,8 @@ class Performer:
         self._tells_answered = type(handler).answered is not Handler.answered
         self._cancelled: set[Message] = set()  # requests
         self._failures: dict[Message, Exception] = {}
-        self._held: set[Message] = set()  # with a data set, and not performed yet
+        # With a data set, and not performed yet; None for a response.
+        self._held: dict[Message, Performance | None] = {}
 
     def take(self, events: Iterable[DataReceived]) -> None:
         """Write fragments to their sinks; a failure is kept for the response. Raises nothing.
@@ -114,43 +115,45 @@ class Performer:
         self._association.send_abort(self._clock(), str(error) or "aborted by the handler")
 
     def perform(self, event: Event) -> Steps:
-        """Do what `event` asks for."""
+        """Do what `event` asks for; or begin to, and return the steps that are left."""
         match event:
+            case RequestReceived(message):
+                return self._request(message)
+            case CommandReceived(message):
+                return self._open(message)
+            case ResponseReceived(message):
+                self._held.pop(message, None)
+                failure = self._failures.pop(message, None)
+                if failure is not None:
+                    # Half a response would pass for a whole one, and there is no way to refuse it.
+                    self._abort(failure)
             case DataReceived():
                 self.take((event,))
-            case CommandReceived(message):
-                yield from self._open(message)
-            case RequestReceived(message):
-                yield from self._request(message)
             case CancelRequested(message_id):
                 cancelled = self._association.operations.performing.get(message_id)
                 if cancelled is not None:  # else it was answered meanwhile
                     self._cancelled.add(cancelled)
             case AssociateRequested(request):
-                yield from self._associate(request)
+                return self._associate(request)
             case ReleaseRequested():
                 # A release cannot be refused (PS3.8 §7.2).
                 if not self._association.ended:
                     self._association.send_release_response(self._clock())
-            case ResponseReceived(message):
-                self._held.discard(message)
-                failure = self._failures.pop(message, None)
-                if failure is not None:
-                    # Half a response would pass for a whole one, and there is no way to refuse it.
-                    self._abort(failure)
             case Released():
-                self._abandon()
-                yield TURN  # our answer leaves first: the handler may take its time
-                yield from self._tell(partial(self._handler.released, event))
+                return self._end(partial(self._handler.released, event))
             case Aborted():
-                self._abandon()
-                yield TURN
-                yield from self._tell(partial(self._handler.aborted, event))
+                return self._end(partial(self._handler.aborted, event))
+        return no_steps()
+
+    def _end(self, tell: Call) -> Steps:
+        self._abandon()
+        yield TURN  # our answer leaves first: the handler may take its time
+        yield from self._tell(tell)
 
     def _abandon(self) -> None:
         """What was not received whole, or not performed yet, will not be."""
         while self._held:
-            self._drop(self._held.pop())
+            self._drop(self._held.popitem()[0])
 
     def close(self) -> Steps:
         """The connection is gone: whatever sinks are open are dropped, the handler told."""
@@ -210,25 +213,22 @@ class Performer:
             raise TypeError(f"associate_requested returned {decision!r}")
 
     def _open(self, message: Message) -> Steps:
-        self._held.add(message)
         if not message.command.is_request:
+            self._held[message] = None
             message.sink = Memory()
-        elif refusal(message) is None:
+            return
+        performance = self._held[message] = self._performance(message)
+        if performance.refused is None:
             try:
                 message.sink = yield partial(self._handler.open_sink, message)
+                performance.expect_success()
             except AbortAssociation as error:
                 self._abort(error)
             except Exception as error:
                 self._fail(message, error)
 
-    def _request(self, message: Message) -> Steps:
-        """Perform one request and answer it, whatever happens."""
-        self._held.discard(message)
-        failure = self._failures.pop(message, None)
-        if self._association.ended:  # while another was performed
-            self._drop(message)
-            return
-        performance = Performance(
+    def _performance(self, message: Message) -> Performance:
+        return Performance(
             self._association,
             self._handler,
             message,
@@ -237,6 +237,14 @@ class Performer:
             report=self._report,
             secure=self._secure,
         )
+
+    def _request(self, message: Message) -> Steps:
+        """Perform one request and answer it, whatever happens."""
+        performance = self._held.pop(message, None) or self._performance(message)
+        failure = self._failures.pop(message, None)
+        if self._association.ended:  # while another was performed
+            self._drop(message)
+            return
         try:
             if failure is not None:
                 raise failure
@@ -252,7 +260,7 @@ class Performer:
         finally:
             self._cancelled.discard(message)
         if self._tells_answered:
-            yield TURN  # the response leaves
+            yield SENT
             if not self._association.ended:
                 yield from self._tell(partial(self._handler.answered, message))
 

@@ -6,6 +6,7 @@ A generator of steps yields what is to be done and is sent what came of it:
   driver calls it, an asyncio one may await what it gives;
 - `TURN`: send what is due, receive what is there, let others go on;
 - `Wait`: go on with all of that until something has happened;
+- `SENT`: send what is due, and no more;
 - `Run`: run another association, which this operation has opened, until something has happened.
 
 Not here: who yields them (`performer`, `performance`, `retrieve`), who does them (`drivers`).
@@ -30,6 +31,12 @@ class Wait:
     """Wait until `until`, or the connection of the association is gone."""
 
     until: Callable[[], bool]
+    receives: bool = True
+    """Whether what has come is received first, even where nothing need be waited for."""
+
+
+SENT: Final = Wait(lambda: True, receives=False)
+"""Yielded to go on once what is due has been sent."""
 
 
 @dataclass(slots=True)
@@ -46,3 +53,9 @@ class Run:
 
 
 Steps: TypeAlias = Generator[Call | Wait | Run | None, Any, None]
+
+
+def no_steps() -> Steps:
+    """What is done already."""
+    return
+    yield

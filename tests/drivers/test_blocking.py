@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,7 @@ from dul_fsm.services.sop_classes import STUDY_ROOT_FIND, VERIFICATION
 from dul_fsm.timers import TimeLimit, TimeLimits
 from dul_fsm.transports import TCP, Connector, Loopback, Transport
 from dul_fsm.transports.loopback import Faults, pair
+from dul_fsm.upper_layer import Buffer
 from tests.drivers.support import (
     CONTEXTS,
     CT,
@@ -419,6 +420,62 @@ def test_a_driver_without_a_transport_ends_at_once() -> None:
 
 
 # The loop ----------------------------------------------------------------------------------------
+
+
+class Noting:
+    """A transport that notes what is asked of it."""
+
+    def __init__(self, transport: Transport, noted: list[str]) -> None:
+        self._transport = transport
+        self._noted = noted
+
+    def send(self, buffers: Sequence[Buffer], timeout: float | None) -> int:
+        self._noted.append("send")
+        return self._transport.send(buffers, timeout)
+
+    def receive_into(self, view: memoryview, timeout: float | None) -> int:
+        self._noted.append("receive")
+        return self._transport.receive_into(view, timeout)
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+@pytest.mark.parametrize("operation", ["c_echo", "c_store"])
+def test_once_it_was_answered_an_operation_goes_on_before_anything_is_received(
+    operation: str,
+) -> None:
+    noted: list[str] = []
+
+    class Noted(SCP):
+        def answered(self, message: Message) -> None:
+            noted.append("answered")
+
+    class Reached:
+        def connect(self, timeout: float | None) -> Transport:
+            return far
+
+        def listen(self):  # type: ignore[no-untyped-def]
+            raise NotImplementedError
+
+    near, far = pair()
+    association = Association(requestor=False)
+    association.transport_opened(time.monotonic())
+    driver = BlockingDriver(
+        association,
+        Performer(association, Noted(), time.monotonic),
+        transport=Noting(near, noted),
+    )
+    acceptor = Background(lambda: driver.run(lambda: False))
+    with associate(Reached(), contexts=CONTEXTS) as scp:
+        del noted[:]
+        if operation == "c_echo":
+            assert scp.c_echo().status == 0xB001
+        else:
+            assert scp.c_store(CT, "1.2.3", LITTLE, bytes(1000)).status == 0
+    acceptor.join()
+    at = noted.index("answered")
+    assert noted[at - 1 : at + 2] == ["send", "answered", "receive"]
 
 
 def test_an_abort_before_the_connection_is_open() -> None:

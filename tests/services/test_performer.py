@@ -16,10 +16,14 @@ from dul_fsm.dimse import (
     CStoreRQ,
     CStoreRSP,
     NEventReportRQ,
+    Request,
+    Response,
     encode_command,
+    respond_to,
 )
 from dul_fsm.negotiation import choose_from
 from dul_fsm.pdu import PDV, AAssociateRQ, PDataTF, UserIdentityAC, UserIdentityRQ, encode
+from dul_fsm.services import performance
 from dul_fsm.services.handler import AbortAssociation, Accept, Handler, Matches, Pending, Reject
 from dul_fsm.services.performance import comment_on, status_of
 from dul_fsm.services.sop_classes import (
@@ -288,6 +292,29 @@ def test_an_operation_is_answered_with_the_status_that_the_handler_returns(
     scp.on_find = lambda message: 0xA700
     assert pair.invoke(find(4), b"").status == 0xA700
     assert [sink.discarded for sink in scp.sinks] == [0, 0]
+
+
+@pytest.mark.parametrize("outcome", [0, 0xB000, 0xA700])
+def test_that_an_image_is_stored_is_said_by_an_answer_made_before_it_is_whole(
+    scp: SCP, pair: Pair, monkeypatch: pytest.MonkeyPatch, outcome: int
+) -> None:
+    made: list[int] = []
+
+    def noted(request: Request, status: int, **values: Any) -> Response:
+        made.append(status)
+        return respond_to(request, status, **values)
+
+    def stored(message: Message) -> int:
+        made.append(-1)
+        return outcome
+
+    monkeypatch.setattr(performance, "respond_to", noted)
+    scp.on_store = stored
+    for number in (1, 2):
+        response = pair.invoke(store(number), b"data")
+        assert response.status == outcome
+        assert response.command == respond_to(store(number), outcome)
+    assert made == ([0, -1] if outcome == 0 else [0, -1, outcome]) * 2
 
 
 @pytest.mark.parametrize("operation", ["echo", "store", "find"])
