@@ -54,9 +54,6 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 # no more of them.
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
-# For the File Meta Information, which comes before the data set.
-_META_ROOM = 1024
-
 _COMPARED = 256 * 1024
 
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
@@ -107,10 +104,10 @@ class StudyFolder:
             with suppress(FileExistsError):
                 descriptor = os.open(hidden, _CREATE, 0o666)
                 break
-        file = IncomingFile(descriptor, hidden, self._keep, self.durable)
+        file = IncomingFile(descriptor, hidden, self._place, self._keep, self.durable)
         if room:
             with suppress(OSError):
-                file.make_room(_META_ROOM + room)
+                file.make_room(room)
         return file
 
     def begin(
@@ -141,22 +138,25 @@ class StudyFolder:
         )
         return file
 
-    def _keep(self, received: IncomingFile, study: str, series: str) -> Path:
+    def _place(self, study: str, series: str, instance: str) -> Path:
+        """Where an instance goes, whatever its data set calls study and series."""
+        path = _folder(self.root, study, series) / f"{instance}.dcm"
+        os.fspath(path)  # a path makes its text once: not when the peer waits for it
+        return path
+
+    def _keep(self, received: IncomingFile, path: Path) -> Path:
         """Give a complete hidden file its name; or drop it, if its data set is there already."""
-        folder, uid = _place(self.root, study, series), received.sop_instance_uid
-        for number in itertools.count(1):
-            # Not `.2`, which could be the name of another UID.
-            path = folder / (f"{uid}_{number}.dcm" if number > 1 else f"{uid}.dcm")
+        for number in itertools.count(2):
             try:
                 self._name(received.hidden, path)
                 break
             except FileExistsError:
                 if _same_data_set(received.part10(), path):
                     break
-        with suppress(FileNotFoundError):
-            os.unlink(received.hidden)
+            # Not `.2`, which could be the name of another UID.
+            path = path.with_name(f"{received.sop_instance_uid}_{number}.dcm")
         if self.durable:
-            for parent in (folder, folder.parent, self.root):
+            for parent in (path.parent, path.parent.parent, self.root):
                 _sync_folder(parent)
         return path
 
@@ -190,8 +190,8 @@ class StudyFolder:
 
 
 @lru_cache(maxsize=64)  # the images of a series come one after the other
-def _place(root: Path, study: str, series: str) -> Path:
-    """The folder of a series, whatever its data set calls it."""
+def _folder(root: Path, study: str, series: str) -> Path:
+    """The folder of a series."""
     return root / (study if is_uid(study) else NO_STUDY) / (series if is_uid(series) else NO_SERIES)
 
 

@@ -37,9 +37,11 @@ STUDY_INSTANCE_UID = 0x0020000D
 SERIES_INSTANCE_UID = 0x0020000E
 _PLACE = frozenset({STUDY_INSTANCE_UID, SERIES_INSTANCE_UID})
 
-Keep: TypeAlias = "Callable[[IncomingFile, str, str], Path]"
-"""Takes a file that is complete, and the Study and Series Instance UID found in it (empty: none);
-answers where it is now."""
+Place: TypeAlias = "Callable[[str, str, str], Path]"
+"""Answers where an instance goes: its Study and Series Instance UID (empty: none), its own."""
+
+Keep: TypeAlias = "Callable[[IncomingFile, Path], Path]"
+"""Takes a file that is complete, and where it goes; answers where it is now."""
 
 
 class IncomingFile:
@@ -57,23 +59,27 @@ class IncomingFile:
         "_identity",
         "_keep",
         "_offset",
+        "_path",
         "_place",
         "_room",
         "data_set_length",
         "hidden",
     )
 
-    def __init__(self, descriptor: int, hidden: str, keep: Keep, durable: bool) -> None:
+    def __init__(
+        self, descriptor: int, hidden: str, place: Place, keep: Keep, durable: bool
+    ) -> None:
         """Take over `descriptor`, the empty file `hidden` open for writing."""
         self._descriptor = descriptor
         self.hidden = hidden
         """The path of the hidden file; empty when there is none any more."""
+        self._place = place
         self._keep = keep
         self._durable = durable
         self._identity = "", "", ""
         self._gathered = bytearray()
         self._head = bytearray()  # of the data set
-        self._place: tuple[str, str] | None = None  # as far as the head told
+        self._path: Path | None = None  # where it goes, as far as the head told
         self._offset = 0  # of the data set; 0 before `begin`
         self._room = 0  # bytes that the file has had from the beginning
         self.data_set_length = 0
@@ -90,13 +96,14 @@ class IncomingFile:
             return False
 
     def make_room(self, length: int) -> None:
-        """Fill the file with zeros ahead, `length` bytes, for `write` to write over; before that.
+        """Fill the file with zeros ahead, for `write` to write over; before that.
 
-        To find pages for a file takes the system several times as long as to copy something into
-        them, and now nobody may be waiting. What is too much `commit` cuts off. Raises OSError.
+        As many whole pages as `length` bytes fill. To find pages for a file takes the system
+        several times as long as to copy something into them, and now nobody may be waiting. What
+        is too much `commit` cuts off, for which the peer does wait. Raises OSError.
         """
         descriptor = self._open()
-        count, rest = divmod(length, len(_ZEROS))
+        count, rest = divmod(length // _PAGE_LENGTH * _PAGE_LENGTH, len(_ZEROS))
         self._room = _write(descriptor, [*[_ZEROS] * count, _ZEROS[:rest]])
         os.lseek(descriptor, 0, os.SEEK_SET)
 
@@ -135,10 +142,13 @@ class IncomingFile:
         if head_due > 0:
             self._head += view[:head_due]
             if length >= head_due:
-                self._place = self._look_for_place()
+                self._path = self._look_for_path()
 
-    def commit(self) -> Path:
-        """The data set is complete: give the file its name, and return it. Raises OSError."""
+    def commit(self, *, clears: bool = True) -> Path:
+        """The data set is complete: give the file its name, and return it. Raises OSError.
+
+        `clears`: as `clear`, which need not be while the peer waits.
+        """
         descriptor = self._open()
         if not self._offset:
             raise ValueError("nobody has said yet what it is")
@@ -148,18 +158,29 @@ class IncomingFile:
             size = self._offset + self.data_set_length
             if self._room > size:
                 os.ftruncate(descriptor, size)
-            study, series = self._place or self._find_place()
+            path = self._path or self._find_path()
             if self._durable:
                 os.fsync(descriptor)
             # A full quota on a network file system may be told no earlier than here.
             self._descriptor = -1
             os.close(descriptor)
-            path = self._keep(self, study, series)
+            path = self._keep(self, path)
         except BaseException:
             self.discard()
             raise
-        self.hidden = ""
+        if clears:
+            self.clear()
         return path
+
+    def clear(self) -> None:
+        """Remove the hidden name that is left of what was committed, or of what was discarded.
+
+        Never raises: should it stay, the next start of a `StudyFolder` removes it.
+        """
+        hidden, self.hidden = self.hidden, ""
+        with suppress(OSError):
+            if hidden:
+                os.unlink(hidden)
 
     @property
     def sop_instance_uid(self) -> str:
@@ -170,28 +191,29 @@ class IncomingFile:
         """What was received, as the hidden file has it."""
         return Part10File(Path(self.hidden), *self._identity, self._offset, self.data_set_length)
 
-    def _look_for_place(self) -> tuple[str, str] | None:
-        """The Study and the Series Instance UID, empty: there is none; None: not in the head."""
+    def _look_for_path(self) -> Path | None:
+        """Where it goes; None if the head does not tell."""
         values, _, finished = scan_head(self._head, self._identity[2], _PLACE)
-        return _uids(values) if finished else None
+        return self._path_for(values) if finished else None
 
-    def _find_place(self) -> tuple[str, str]:
-        """The same in what is complete."""
+    def _find_path(self) -> Path:
+        """Where it goes, by what is complete."""
         if len(self._head) == self.data_set_length:
-            return _uids(scan(self._head, self._identity[2], _PLACE))
+            return self._path_for(scan(self._head, self._identity[2], _PLACE))
         with open_data_set(self.part10()) as data_set:
-            return _uids(scan(data_set, self._identity[2], _PLACE))
+            return self._path_for(scan(data_set, self._identity[2], _PLACE))
+
+    def _path_for(self, values: Mapping[int, str]) -> Path:
+        study, series = (values.get(tag, "") for tag in (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID))
+        return self._place(study, series, self.sop_instance_uid)
 
     def discard(self) -> None:
-        """Remove what was received. Does nothing after `commit` or `discard`; never raises."""
+        """Remove what was received. What was committed stays; never raises."""
         descriptor, self._descriptor = self._descriptor, -1
-        hidden, self.hidden = self.hidden, ""
         with suppress(OSError):
             if descriptor >= 0:
                 os.close(descriptor)
-        with suppress(OSError):
-            if hidden:
-                os.unlink(hidden)
+        self.clear()
 
     def _open(self) -> int:
         if self._descriptor < 0:
@@ -208,10 +230,6 @@ class IncomingFile:
         traceback: TracebackType | None,
     ) -> None:
         self.discard()
-
-
-def _uids(values: Mapping[int, str]) -> tuple[str, str]:
-    return values.get(STUDY_INSTANCE_UID, ""), values.get(SERIES_INSTANCE_UID, "")
 
 
 def _write_all(descriptor: int, *parts: bytes | bytearray | memoryview) -> None:

@@ -106,6 +106,7 @@ class DiscardHandler(Handler):
         self._accepted = False
         self._stored = 0
         self._not_stored = 0
+        self._kept: dict[Message, tuple[int, Path | None]] = {}  # length and file, not told yet
 
     @property
     def calling_ae_title(self) -> str:
@@ -127,8 +128,14 @@ class DiscardHandler(Handler):
         sink = message.sink
         if not isinstance(sink, _Nowhere):
             return self._without_data_set(message)
-        self._told_stored(message, sink.length, None)
+        self._kept[message] = sink.length, None
         return status.SUCCESS
+
+    def answered(self, message: Message) -> None:
+        """See `Handler.answered`: what the peer does not wait for."""
+        kept = self._kept.pop(message, None)
+        if kept is not None:
+            self._told_stored(message, *kept)
 
     def released(self, event: Released) -> None:
         """See `Handler.released`."""
@@ -140,6 +147,9 @@ class DiscardHandler(Handler):
 
     def closed(self) -> None:
         """See `Handler.closed`."""
+        unanswered, self._kept = self._kept, {}
+        for message, kept in unanswered.items():
+            self._told_stored(message, *kept)
         if self.request is not None:
             how = self._how or ("closed" if self._accepted else "rejected")
             self._tell(
@@ -189,7 +199,6 @@ class StorageHandler(DiscardHandler):
         self._folder = folder
         self._next: IncomingFile | None = None  # made ahead
         self._makes_room = False
-        self._kept: dict[Message, tuple[int, Path]] = {}  # length and file, not told yet
 
     def associate_requested(self, request: AAssociateRQ) -> Accept | Reject:
         """See `Handler.associate_requested`."""
@@ -237,11 +246,11 @@ class StorageHandler(DiscardHandler):
     def answered(self, message: Message) -> None:
         """See `Handler.answered`. While the peer looks for its next image, its file is made, with
         room for as much as this one has: most images of a series are of one size."""
-        kept = self._kept.pop(message, None)
-        if kept is None:
-            return
-        self._told_stored(message, *kept)
-        if self._next is None:
+        kept = self._kept.get(message)
+        super().answered(message)
+        if isinstance(message.sink, _Arriving):
+            message.sink.file.clear()
+        if kept is not None and self._next is None:
             began = time.monotonic()
             room = min(kept[0], MAX_ROOM) if self._makes_room else 0
             with suppress(OSError):  # whoever needs it will be told
@@ -251,9 +260,9 @@ class StorageHandler(DiscardHandler):
 
     def closed(self) -> None:
         """See `Handler.closed`."""
-        unanswered, self._kept = self._kept, {}
-        for message, kept in unanswered.items():
-            self._told_stored(message, *kept)
+        for message in self._kept:  # was not answered
+            if isinstance(message.sink, _Arriving):
+                message.sink.file.clear()
         prepared, self._next = self._next, None
         if prepared is not None:
             prepared.discard()
@@ -303,7 +312,7 @@ class _Arriving:
 
     def commit(self) -> Path:
         try:
-            path = self.file.commit()
+            path = self.file.commit(clears=False)
         except Exception as error:
             self._give_up(str(error))
             raise

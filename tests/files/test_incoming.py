@@ -146,6 +146,33 @@ def test_a_write_that_takes_nothing_is_an_error_and_not_a_loop(
     assert files(tmp_path) == []
 
 
+# Its hidden name ----------------------------------------------------------------------------------
+
+
+def test_a_hidden_name_may_be_cleared_later_and_only_once(tmp_path: Path) -> None:
+    incoming = begin(tmp_path)
+    incoming.write(DATA)
+    path = incoming.commit(clears=False)
+    hidden = Path(incoming.hidden)
+    assert hidden.samefile(path)
+    incoming.clear()
+    assert not hidden.exists()
+    hidden.write_bytes(b"somebody else's")
+    incoming.clear()
+    incoming.discard()
+    assert hidden.exists()
+    assert stored(path) == DATA
+
+
+def test_a_hidden_name_that_cannot_be_removed_costs_nobody_his_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    incoming = begin(tmp_path)
+    incoming.write(DATA)
+    monkeypatch.setattr(os, "unlink", FailingCall(os.unlink, 1, errno.EPERM))
+    assert stored(incoming.commit()) == DATA
+
+
 # Room made ahead ---------------------------------------------------------------------------------
 
 
@@ -161,7 +188,7 @@ def test_what_was_expected_to_be_longer_or_shorter_is_kept_as_it_came(
     tmp_path: Path, room: int, size: int
 ) -> None:
     incoming = with_room(tmp_path, room)
-    assert os.stat(incoming.hidden).st_size >= room
+    assert os.stat(incoming.hidden).st_size == room // 4096 * 4096
     for start in range(0, len(DATA), size):
         incoming.write(memoryview(DATA)[start : start + size])
     path = incoming.commit()
@@ -169,6 +196,16 @@ def test_what_was_expected_to_be_longer_or_shorter_is_kept_as_it_came(
     without = begin(tmp_path / "without")
     without.write(DATA)
     assert path.read_bytes() == without.commit().read_bytes()
+
+
+@pytest.mark.parametrize("longer", [0, 1, 3000])
+def test_of_the_room_for_an_image_as_long_as_the_last_nothing_has_to_be_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, longer: int
+) -> None:
+    incoming = with_room(tmp_path, len(DATA) - longer)
+    incoming.write(DATA)
+    monkeypatch.setattr(os, "ftruncate", FailingCall(os.ftruncate, 1, errno.EIO))
+    assert stored(incoming.commit()) == DATA
 
 
 def test_of_an_empty_data_set_no_room_is_left(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -39,6 +40,8 @@ from dul_fsm.services.sop_classes import VERIFICATION
 from dul_fsm.transports import Loopback
 from tests.drivers.support import eventually
 from tests.files.samples import CT_IMAGE_STORAGE, EXPLICIT, data_set, files, stored, study_folder
+
+Storing = TypeVar("Storing", bound=DiscardHandler)
 
 CONTEXTS: list[ContextLike] = [(CT_IMAGE_STORAGE, [EXPLICIT]), VERIFICATION]
 
@@ -125,6 +128,14 @@ def prepared(root: Path) -> list[Path]:
     return [path for path in files(root) if path.name.startswith(".")]
 
 
+def following(root: Path) -> list[int]:
+    """The inodes of hidden files that have no other name, as what was just kept may still have."""
+    with suppress(FileNotFoundError):
+        found = [path.stat() for path in prepared(root)]
+        return [file.st_ino for file in found if file.st_nlink == 1]
+    return []
+
+
 def test_the_next_file_is_made_while_the_peer_has_its_answer_and_goes_with_it(
     tmp_path: Path,
 ) -> None:
@@ -132,8 +143,8 @@ def test_the_next_file_is_made_while_the_peer_has_its_answer_and_goes_with_it(
         inodes = []
         for number in range(1, 4):
             assert send(association, data_set(f"1.2.{number}"), f"1.2.{number}") == status.SUCCESS
-            eventually(lambda: prepared(tmp_path))
-            inodes.append(prepared(tmp_path)[0].stat().st_ino)
+            eventually(lambda: following(tmp_path))
+            inodes += following(tmp_path)
         association.release()
         ground.told.wait_for(Ended)
     kept = [tmp_path / f"1.2.3.1/1.2.3.2/1.2.{number}.dcm" for number in (2, 3)]
@@ -141,7 +152,7 @@ def test_the_next_file_is_made_while_the_peer_has_its_answer_and_goes_with_it(
     assert prepared(tmp_path) == []
 
 
-def asked(handler: StorageHandler, window: Window = SYNCHRONOUS) -> StorageHandler:
+def asked(handler: Storing, window: Window = SYNCHRONOUS) -> Storing:
     """The handler, once an association was requested of it."""
     handler.request = build_request(
         CONTEXTS,
@@ -154,7 +165,7 @@ def asked(handler: StorageHandler, window: Window = SYNCHRONOUS) -> StorageHandl
     return handler
 
 
-def performed(handler: StorageHandler, uid: str, data: bytes) -> Message:
+def performed(handler: DiscardHandler, uid: str, data: bytes) -> Message:
     """A C-STORE that is performed, and not answered yet."""
     context = AcceptedContext(1, CT_IMAGE_STORAGE, EXPLICIT, scu=False, scp=True)
     message = Message(context, CStoreRQ(CT_IMAGE_STORAGE, 1, uid))
@@ -181,15 +192,12 @@ def rooms(root: Path, lengths: Sequence[int], window: Window = SYNCHRONOUS) -> l
 
 
 def test_the_next_file_has_room_for_as_much_as_the_last_one_brought(tmp_path: Path) -> None:
-    lengths = (300_000, 300_000, 900_000, 10_000, 0, 300_000)
-    made = rooms(tmp_path, lengths)
-    assert [room - length for room, length in zip(made, lengths, strict=True)] == [
-        1024 if length else 0 for length in lengths
-    ]
+    lengths = (300_000, 300_000, 900_000, 10_000, 4095, 0, 300_000)
+    assert rooms(tmp_path, lengths) == [length // 4096 * 4096 for length in lengths]
 
 
 def test_room_for_a_large_object_is_not_made_ahead_but_for_its_beginning(tmp_path: Path) -> None:
-    assert rooms(tmp_path, [MAX_ROOM + 1]) == [MAX_ROOM + 1024]
+    assert rooms(tmp_path, [MAX_ROOM + 5000]) == [MAX_ROOM]
 
 
 @pytest.mark.parametrize("invoked", [0, 2, 8])
@@ -203,12 +211,15 @@ def test_where_it_takes_long_room_is_made_once_for_an_association(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage, "ROOM_PATIENCE", -1)
-    assert rooms(tmp_path, [300_000, 300_000, 300_000]) == [301_024, 0, 0]
+    assert rooms(tmp_path, [300_000, 300_000, 300_000]) == [299_008, 0, 0]
 
 
-def test_that_a_file_is_stored_is_told_when_the_peer_has_its_answer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [True, False])
+def test_that_a_data_set_is_stored_is_told_when_the_peer_has_its_answer(
+    tmp_path: Path, kept: bool
+) -> None:
     told = Told()
-    handler = asked(StorageHandler(study_folder(tmp_path), told))
+    handler = asked(StorageHandler(study_folder(tmp_path), told) if kept else DiscardHandler(told))
     message = performed(handler, "1.2.3", data_set())
     told.wait_for(Opened)
     handler.answered(message)
@@ -218,9 +229,31 @@ def test_that_a_file_is_stored_is_told_when_the_peer_has_its_answer(tmp_path: Pa
     assert [type(event) for event in told.events] == [Opened, Stored, Ended]
 
 
-def test_what_is_stored_and_could_not_be_answered_is_told_before_the_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize("answered", [True, False])
+def test_the_hidden_name_of_what_is_stored_goes_with_the_answer_or_at_the_end(
+    tmp_path: Path, answered: bool
+) -> None:
+    handler = asked(StorageHandler(study_folder(tmp_path)))
+    message = performed(handler, "1.2.3", data_set())
+    (kept,) = tmp_path.rglob("*.dcm")
+    (hidden,) = prepared(tmp_path)
+    assert hidden.samefile(kept)
+    if answered:
+        handler.answered(message)
+        (following,) = prepared(tmp_path)
+        assert not following.samefile(kept)
+    handler.closed()
+    assert prepared(tmp_path) == []
+    assert kept.stat().st_nlink == 1
+    assert stored(kept) == data_set()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_is_stored_and_could_not_be_answered_is_told_before_the_end(
+    tmp_path: Path, kept: bool
+) -> None:
     told = Told()
-    handler = asked(StorageHandler(study_folder(tmp_path), told))
+    handler = asked(StorageHandler(study_folder(tmp_path), told) if kept else DiscardHandler(told))
     for uid in ("1.2.3", "1.2.4"):
         performed(handler, uid, data_set(uid))
     handler.closed()
