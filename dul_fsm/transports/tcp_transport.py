@@ -49,6 +49,11 @@ ALONE = 0.01
 """Seconds for which no other connection of this process may have received anything: where several
 are busy, whoever is awake for nothing is in the way of the others, and of their peers."""
 
+HELD_BACK = 0.00005
+"""Seconds after which who waits awake acknowledges what it has read: a peer with Nagle's algorithm
+may be holding something back for that. One without it has sent on by then; each acknowledgement
+that it does not need takes it time."""
+
 NEARBY_RECEIVE = 2 << 20
 """Bytes for which the receive buffer has room when the peer is on this host, or as many as the
 system allows. It would begin with less and add to it by what a round trip brings, which is little
@@ -233,9 +238,6 @@ class TCPTransport:
         raise TimeoutError(errno.ETIMEDOUT, "the peer took nothing in time")
 
     def _wait_and_receive(self, view: memoryview, timeout: float | None) -> int:
-        if self._unacknowledged:
-            self._unacknowledged = False
-            self._acknowledge()
         began = time.monotonic()
         if timeout is not None and timeout <= 0:
             return self._receive_asleep(view, began)  # it does not wait
@@ -243,22 +245,26 @@ class TCPTransport:
         count = None
         if prompt and began - _alone_since > ALONE:
             by = began + (AWAKE if timeout is None else min(timeout, AWAKE))
-            count = self._receive_awake(view, by)
+            count = self._receive_awake(view, began, by)
         if count is None:
             count = self._receive_asleep(view, None if timeout is None else began + timeout)
         self._prompt = time.monotonic() - began < AWAKE
         return count
 
-    def _receive_awake(self, view: memoryview, by: float) -> int | None:
+    def _receive_awake(self, view: memoryview, began: float, by: float) -> int | None:
         """Ask until then whether something has come; None if nothing has."""
-        while _latest is self and time.monotonic() < by:
+        patient_until = began + HELD_BACK
+        while _latest is self and (now := time.monotonic()) < by:
             try:
                 return self._receive(view)
             except BlockingIOError:
+                if now > patient_until:
+                    self._acknowledge()
                 os.sched_yield()  # the peer may have been put on this processor
         return None
 
     def _receive_asleep(self, view: memoryview, deadline: float | None) -> int:
+        self._acknowledge()
         while wait_for(self._readable, deadline):
             try:
                 return self._receive(view)
@@ -269,14 +275,15 @@ class TCPTransport:
         raise TimeoutError(errno.ETIMEDOUT, "nothing arrived in time")
 
     def _acknowledge(self) -> None:
-        """Acknowledge what was read, now; here, before a wait, and not after each read.
+        """Acknowledge what was read, now, if that was not done; when a wait gets long.
 
         A peer with Nagle's algorithm holds its last small segment back until we acknowledge the
         one before, and the kernel, once we have also sent, puts that off for 40 ms. While reads
         find data, nobody waits for us; so they stay one system call, and this costs a call only
         where the thread is about to sleep anyway, and has sent nothing since it last read.
         """
-        if _QUICKACK is not None:
+        if self._unacknowledged and _QUICKACK is not None:
+            self._unacknowledged = False
             # Fails when the connection is gone; the read that follows tells the reason.
             with suppress(OSError):
                 self._set_option(socket.IPPROTO_TCP, _QUICKACK, 1)

@@ -108,6 +108,24 @@ def test_who_is_awake_for_nothing_goes_to_sleep_and_next_time_at_once(
 
 
 @several_processors
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="not there")
+@pytest.mark.parametrize("tries", [0, 1, 2, 3, 4, 9])
+def test_who_is_awake_acknowledges_what_it_has_read_when_that_takes_long(
+    ends: tuple[TCPTransport, socket.socket], monkeypatch: pytest.MonkeyPatch, tries: int
+) -> None:
+    transport, peer = ends
+    answered(transport, peer)
+    answered(transport, peer)
+    ticks = itertools.count(time.monotonic())
+    monkeypatch.setattr(tcp_transport, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    monkeypatch.setattr(tcp_transport, "HELD_BACK", 2.5)
+    transport._set_option = option = Spy(transport._set_option)
+    transport._receive = Spy(transport._receive, *[BlockingIOError()] * tries)  # type: ignore[assignment]
+    answered(transport, peer, None)
+    assert option.calls == [(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)] * (tries > 2)
+
+
+@several_processors
 def test_where_another_connection_is_busy_nobody_stays_awake(
     ends: tuple[TCPTransport, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
