@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property, partial
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 from benchmarks.competitors import KINDS, missing
 from benchmarks.data import DataSets, make_object, make_series
@@ -22,6 +25,13 @@ from benchmarks.tap import Tap
 
 MAXIMUM = 131072
 """Maximum-length-received of every SCP, unless a workload is about that: DCMTK's most."""
+
+SLOW_FILE = 60e-6
+"""Seconds to make an empty file, three times as long as it takes."""
+
+CALM, QUICK_CALM = 400.0, 10.0
+"""Seconds to wait for a file system in which it takes longer: inodes stay in mind for six
+minutes."""
 
 Pair = tuple[str, str]
 """Who sends, who receives: names of `competitors`."""
@@ -129,6 +139,7 @@ class Bench:
                     for folder in (output, _aside(output)):
                         folder.mkdir()
                         stack.callback(shutil.rmtree, folder, ignore_errors=True)
+                    self._await_calm(output, row.notes)
                 process, port = stack.enter_context(self.scp(pair[1], maximum, output, adapt))
                 contestants[arrow(pair)] = partial(
                     self._transfer,
@@ -140,6 +151,24 @@ class Bench:
                 )
             row.samples = self.interleaved(number, contestants, row.notes)
         return row
+
+    def _await_calm(self, output: Path, notes: list[str]) -> None:
+        """Wait until files are made quickly in `output`, `CALM` seconds at most.
+
+        ext4 without a journal passes over each inode that was freed in the last minutes, one at a
+        time: where thousands of files have just been deleted, to make one takes up to a
+        millisecond, and that is what would be measured.
+        """
+        began = time.monotonic()
+        while (took := _time_of_a_file(output)) > SLOW_FILE:
+            waited = time.monotonic() - began
+            if waited > (QUICK_CALM if self.quick else CALM):
+                notes.append(
+                    f"to make a file takes {took * 1e6:.0f} µs here; waited {waited:.0f} s"
+                )
+                return
+            self.tell(f"files were deleted here lately: waiting, {waited:.0f} s so far")
+            time.sleep(1.0)
 
     def _transfer(
         self,
@@ -179,6 +208,18 @@ def _take_back(output: Path, data: DataSets) -> None:
     for number, path in enumerate(received):
         os.truncate(path, 0)
         path.rename(aside / str(number))
+
+
+def _time_of_a_file(output: Path) -> float:
+    """Seconds that it takes to make one there; the median of some, which go aside."""
+    stamps = [time.perf_counter()]
+    for number in range(20):
+        (output / f".{number}").touch()
+        stamps.append(time.perf_counter())
+    aside = Path(tempfile.mkdtemp(dir=_aside(output)))
+    for number in range(20):
+        (output / f".{number}").rename(aside / str(number))
+    return median(after - before for before, after in pairwise(stamps))
 
 
 def _aside(output: Path) -> Path:
