@@ -51,7 +51,6 @@ from dul_fsm.dimse.commands import (
 )
 from dul_fsm.dimse.messages import (
     COMMAND_SET_LIMIT,
-    LAST,
     CommandReceived,
     DataReceived,
     MessageAssembler,
@@ -131,7 +130,6 @@ __all__ = [
     "INVALID_ARGUMENT_VALUE",
     "INVALID_ATTRIBUTE_VALUE",
     "INVALID_SOP_INSTANCE",
-    "LAST",
     "MAX_ERROR_COMMENT_LENGTH",
     "MISSING_ATTRIBUTE",
     "MISSING_ATTRIBUTE_VALUE",

@@ -132,10 +132,8 @@ class DiscardHandler(Handler):
         return status.SUCCESS
 
     def answered(self, message: Message) -> None:
-        """See `Handler.answered`: what the peer does not wait for."""
-        kept = self._kept.pop(message, None)
-        if kept is not None:
-            self._told_stored(message, *kept)
+        """See `Handler.answered`."""
+        self._conclude(message)
 
     def released(self, event: Released) -> None:
         """See `Handler.released`."""
@@ -147,9 +145,8 @@ class DiscardHandler(Handler):
 
     def closed(self) -> None:
         """See `Handler.closed`."""
-        unanswered, self._kept = self._kept, {}
-        for message, kept in unanswered.items():
-            self._told_stored(message, *kept)
+        for message in tuple(self._kept):  # was not answered
+            self._conclude(message)
         if self.request is not None:
             how = self._how or ("closed" if self._accepted else "rejected")
             self._tell(
@@ -162,6 +159,12 @@ class DiscardHandler(Handler):
                     self._not_stored,
                 )
             )
+
+    def _conclude(self, message: Message) -> None:
+        """What the peer does not wait for, once for each data set that is kept or discarded."""
+        kept = self._kept.pop(message, None)
+        if kept is not None:
+            self._told_stored(message, *kept)
 
     def _told_stored(self, message: Message, length: int, path: Path | None) -> None:
         command = message.command
@@ -248,8 +251,6 @@ class StorageHandler(DiscardHandler):
         room for as much as this one has: most images of a series are of one size."""
         kept = self._kept.get(message)
         super().answered(message)
-        if isinstance(message.sink, _Arriving):
-            message.sink.file.clear()
         if kept is not None and self._next is None:
             began = time.monotonic()
             room = min(kept[0], MAX_ROOM) if self._makes_room else 0
@@ -260,13 +261,15 @@ class StorageHandler(DiscardHandler):
 
     def closed(self) -> None:
         """See `Handler.closed`."""
-        for message in self._kept:  # was not answered
-            if isinstance(message.sink, _Arriving):
-                message.sink.file.clear()
         prepared, self._next = self._next, None
         if prepared is not None:
             prepared.discard()
         super().closed()
+
+    def _conclude(self, message: Message) -> None:
+        if isinstance(message.sink, _Arriving):
+            message.sink.file.clear()
+        super()._conclude(message)
 
     def kept(self, path: Path) -> int:
         """A file has its name; the status to answer, no failure: for those who do more with it."""

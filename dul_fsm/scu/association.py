@@ -18,7 +18,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from types import TracebackType
 from typing import cast
 
@@ -279,13 +278,13 @@ class SCUAssociation(ServiceUser[Message, Iterator[Message]]):
         else:
             self.abort(f"the local user failed: {error!r}")
 
-    def _run(self, until: Callable[[], object], invoked: Invoked | None = None) -> None:
+    def _run(self, until: Callable[[], bool], invoked: Invoked | None = None) -> None:
         """Run the driver until then; raise what ended the association if that came first."""
         driver = self._driver
-        ran = driver.end is None and bool(until())  # as it often is: nothing need be run
+        ran = driver.end is None and until()  # as it often is: nothing need be run
         while not ran:
             try:
-                driver.run(lambda: driver.end is not None or bool(until()))
+                driver.run(lambda: driver.end is not None or until())
                 ran = True
             except SourceFailed:
                 self._end_after_failure()
@@ -350,7 +349,7 @@ class BlockingOperation:
         try:
             responses, lends = operation.responses, association._association.lends
             if not responses:
-                association._run(partial(len, responses), invoked)
+                association._run(lambda: bool(responses), invoked)
             response = responses.popleft()
             if response.final:
                 # An early answer does not end the sending: what the data set lends must be the

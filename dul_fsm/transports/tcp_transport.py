@@ -275,12 +275,13 @@ class TCPTransport:
         raise TimeoutError(errno.ETIMEDOUT, "nothing arrived in time")
 
     def _acknowledge(self) -> None:
-        """Acknowledge what was read, now, if that was not done; when a wait gets long.
+        """Acknowledge what was read, now, if that was not done: when a wait gets long.
 
         A peer with Nagle's algorithm holds its last small segment back until we acknowledge the
         one before, and the kernel, once we have also sent, puts that off for 40 ms. While reads
         find data, nobody waits for us; so they stay one system call, and this costs a call only
-        where the thread is about to sleep anyway, and has sent nothing since it last read.
+        where the thread is about to sleep anyway, or has been awake for nothing for `HELD_BACK`,
+        and has sent nothing since it last read.
         """
         if self._unacknowledged and _QUICKACK is not None:
             self._unacknowledged = False

@@ -63,14 +63,13 @@ class Deadlines(Timers):
 
     def pdu_arrived(self) -> None:
         """The PDU that was arriving is over."""
-        self._running.pop(TimeLimit.PDU, None)
+        self.stop(TimeLimit.PDU)
 
     def writing(self, state: State, now: float) -> None:
         """Bytes wait to leave, and some have just left or none waited before."""
-        limit = self._limits.write
-        if limit is not None and state not in _ARTIM_STATES:
-            self._running[TimeLimit.WRITE] = now + limit
+        if state not in _ARTIM_STATES:
+            self.start(TimeLimit.WRITE, now, self._limits.write)
 
     def written(self) -> None:
         """No bytes wait to leave any more."""
-        self._running.pop(TimeLimit.WRITE, None)
+        self.stop(TimeLimit.WRITE)

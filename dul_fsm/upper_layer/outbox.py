@@ -75,10 +75,8 @@ class Outbox:
         """Queue a P-DATA-TF with one PDV, its fragment uncopied."""
         length = len(fragment)
         header = p_data_header(context_id, control, length)
-        size = len(header) + length
         buffers = (header, fragment) if length else (header,)
-        self._queue.append(OutgoingPDU(PDUType.P_DATA_TF, buffers, size))
-        self.length += size
+        self._append(OutgoingPDU(PDUType.P_DATA_TF, buffers, len(header) + length))
 
     def put_abort(self, pdu: AAbort) -> None:
         """Queue an A-ABORT ahead of all that was not handed out yet; the first one only.

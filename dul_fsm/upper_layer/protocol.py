@@ -162,7 +162,7 @@ class ProtocolMachine:
 
     def _send_p_data(self) -> None:
         outbox = self.outbox
-        if not outbox.length:
+        if not outbox.length:  # not by `_watch_writing`: that is a call for each
             self._deadlines.writing(self.core.state, self._now)
         outbox.put_p_data(*self._p_data)
 
