@@ -13,6 +13,7 @@ import json
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -30,6 +31,7 @@ from pynetdicom import (
 )
 
 HOST = "127.0.0.1"
+PATIENCE = 20.0
 
 classes: Any = sop_class
 """SOP Classes by name: pynetdicom makes the names when it is imported."""
@@ -84,7 +86,7 @@ class Archive:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.ae_title = str(options.ae_title)
-        self.repeat = int(options.repeat)
+        self.until_cancelled = bool(options.until_cancelled)
         self.same_association = bool(options.report_here)
         self.printer_event = bool(options.printer_event)
         self.folder = Path(options.folder)
@@ -121,12 +123,18 @@ class Archive:
         tell(operation="C-FIND", keys=keys.to_json_dict())
         worklist = event.context.abstract_syntax == classes.ModalityWorklistInformationFind
         found = self._scheduled(keys) if worklist else self._matches(keys)
-        for match in found * self.repeat:
-            if event.is_cancelled:
-                tell(operation="C-CANCEL")
-                yield CANCEL, None
+        until = time.monotonic() + PATIENCE if self.until_cancelled else 0.0
+        while True:
+            for match in found:
+                if event.is_cancelled:
+                    tell(operation="C-CANCEL")
+                    yield CANCEL, None
+                    return
+                yield PENDING, match
+            if time.monotonic() >= until:
                 return
-            yield PENDING, match
+            # pynetdicom receives nothing while it has something to send.
+            time.sleep(0.01)
 
     def get(self, event: Event) -> Iterator[Any]:
         tell(operation="C-GET", keys=event.identifier.to_json_dict())
@@ -333,7 +341,11 @@ def main() -> None:
     parser.add_argument("folder")
     parser.add_argument("--ae-title", default="ARCHIVE")
     parser.add_argument("--destination", action="append", default=[], metavar="AE=PORT")
-    parser.add_argument("--repeat", type=int, default=1, help="send each match so often")
+    parser.add_argument(
+        "--until-cancelled",
+        action="store_true",
+        help=f"send all matches again and again until a C-CANCEL comes, for {PATIENCE:.0f} s",
+    )
     parser.add_argument(
         "--report-here",
         action="store_true",

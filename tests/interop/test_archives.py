@@ -99,7 +99,7 @@ def orthanc_store(orthanc: Archive, where: dict[str, object]) -> None:
 
 
 def test_a_cancelled_find_ends_early(archives: Archives, dcmtk: DCMTKClient) -> None:
-    archive = archives.pynetdicom("--repeat", 1000)
+    archive = archives.pynetdicom("--until-cancelled")
     answer = dcmtk.find(archive.port, "STUDY", "PatientID", options=("--cancel", 2))
     assert answer.final == 0xFE00, answer
     assert archive.told("C-CANCEL")

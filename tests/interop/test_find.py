@@ -135,7 +135,7 @@ def test_a_query_that_an_archive_refuses_has_its_status(archives: Archives) -> N
 @exercises("C-FIND", SCU, "pynetdicom")
 @exercises("C-CANCEL", SCU, "pynetdicom")
 def test_who_has_enough_cancels_and_the_association_goes_on(archives: Archives) -> None:
-    archive = archives.pynetdicom("--repeat", 1000)
+    archive = archives.pynetdicom("--until-cancelled")
     with call(archive, STUDY_ROOT_FIND) as association:
         keys = encode_data_set(query(QueryRetrieveLevel="STUDY", PatientID=""), EXPLICIT)
         responses = association.c_find(STUDY_ROOT_FIND, keys)
