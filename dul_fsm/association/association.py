@@ -95,6 +95,7 @@ class Association:
         )
         self._core = self._upper.core
         self._outbox = self._upper.outbox
+        self._deadlines = self._upper.deadlines
         self._limits = self._upper.time_limits
         self._events: deque[Event] = deque()
         self._exchange = Exchange(self._events)
@@ -175,7 +176,7 @@ class Association:
     @property
     def deadline(self) -> float | None:
         """When `handle_timeout` is due; None if nothing is waited for with a limit."""
-        below, (_, mine) = self._upper.deadline, self._watched
+        below, (_, mine) = self._deadlines.deadline, self._watched
         if mine is None:
             return below
         return mine if below is None or mine < below else below
@@ -314,7 +315,7 @@ class Association:
         performing, message_id = self.operations.performing, command.message_id_being_responded_to
         if performing.get(message_id) is not request:
             raise LocalProtocolError(f"no request with Message ID {message_id} awaits a response")
-        if not self.can_respond:
+        if self._ended or self._core.state not in _SENDING:
             raise LocalProtocolError(f"{command.name} cannot be sent in {self.state.name}")
         final = category(command.status) is not StatusCategory.PENDING
         self._exchange.put(made or outgoing(request.context, command, data))
@@ -373,7 +374,7 @@ class Association:
         and the association is aborted: an A-ABORT is due then. Without a limit, as many as make
         sense after what the transport has taken so far.
         """
-        upper, exchange = self._upper, self._exchange
+        exchange = self._exchange
         if limit is None:
             limit = self._ahead
         if self._core.state in _SENDING:
@@ -384,12 +385,12 @@ class Association:
                 self._release = None
                 release(self._now)
         # All of it: to hold back what the last PDU is longer by would take one more write.
-        return upper.data_to_send(self._outbox.length)
+        return self._outbox.buffers(self._outbox.length)
 
     def _cut(self, limit: int) -> None:
         """Cut messages into fragments until about `limit` bytes wait to leave."""
         upper, exchange = self._upper, self._exchange
-        longest, waiting = upper.maximum_fragment, self._outbox.length
+        longest, waiting = self._outbox.maximum_fragment, self._outbox.length
         while exchange.outgoing and waiting < limit:
             try:
                 message, control, fragment = exchange.cut(longest)
@@ -535,6 +536,6 @@ class Association:
                 return TimeLimit.RESPONSE, None
             oldest = next(iter(operations.awaiting.values()))
             return TimeLimit.RESPONSE, max(oldest, self._heard) + limits.response
-        if operations.any or limits.idle is None:
+        if operations.invoked or operations.performing or limits.idle is None:
             return TimeLimit.IDLE, None
         return TimeLimit.IDLE, self._since + limits.idle

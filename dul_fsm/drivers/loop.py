@@ -34,7 +34,7 @@ from dul_fsm.association import (
 )
 from dul_fsm.services.handler import Handler
 from dul_fsm.services.performer import Performer
-from dul_fsm.services.steps import TURN, Call, Run, Steps, Wait
+from dul_fsm.services.steps import SENT, TURN, Call, Run, Steps, Wait
 from dul_fsm.upper_layer import Buffer, CloseTransport, OpenTransport
 
 End: TypeAlias = Rejected | Released | Aborted
@@ -221,7 +221,12 @@ class Loop:
 
     def _deliver(self, event: Event) -> Calls:
         if isinstance(event, DataReceived):
-            yield from self._deliver_data(event)
+            # All the fragments that are there, in one call: they come by the thousand.
+            fragments, next_event = [event], self._association.next_event
+            while isinstance(following := next_event(), DataReceived):
+                fragments.append(following)
+            self._following = following
+            yield partial(self._performer.take, fragments)
         elif isinstance(event, RequestReceived):
             performance = _Performance(event.message, self._performer.perform(event))
             self._performances.append(performance)
@@ -236,16 +241,6 @@ class Loop:
             yield from self.performing(self._performer.perform(event))
             if isinstance(event, ResponseReceived) and not self._association.ended:
                 event.operation.responses.append(event)
-        return True
-
-    def _deliver_data(self, event: DataReceived) -> Calls:
-        """All the fragments that are there, in one call: they come by the thousand."""
-        fragments = [event]
-        next_event = self._association.next_event
-        while isinstance(following := next_event(), DataReceived):
-            fragments.append(following)
-        self._following = following
-        yield partial(self._performer.take, fragments)
         return True
 
     # Operations ---------------------------------------------------------------------------------
@@ -264,8 +259,7 @@ class Loop:
         peer that does not keep to the negotiated window waits too, and fills no memory.
         """
         ready = [one for one in self._performances if self._may_go_on(one)]
-        receives = all(one.wait is None or one.wait.receives for one in ready)
-        if not self._association.idle and not (ready and (self._deferred or not receives)):
+        if not self._association.idle and not (ready and self._deferred):
             yield from self._receive(-inf if ready else self._deadline(by))
             while (event := self._next_event()) is not None:
                 yield from self._deliver(event)
@@ -308,6 +302,9 @@ class Loop:
                 result = failure = None  # an exception and its own frame would be a cycle
             if step is TURN or isinstance(step, Wait):
                 return step
+            if step is SENT:
+                yield from self.pushing(self._by)
+                continue
             try:
                 result = (
                     (yield from self._elsewhere(step)) if isinstance(step, Run) else (yield step)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, Final, TypeAlias
 
 from dul_fsm.association import Association
@@ -31,11 +32,15 @@ class Wait:
     """Wait until `until`, or the connection of the association is gone."""
 
     until: Callable[[], bool]
-    receives: bool = True
-    """Whether what has come is received first, even where nothing need be waited for."""
 
 
-SENT: Final = Wait(lambda: True, receives=False)
+class Send(Enum):
+    """Send what is due now, before anything else."""
+
+    SENT = auto()
+
+
+SENT: Final = Send.SENT
 """Yielded to go on once what is due has been sent."""
 
 
@@ -52,7 +57,7 @@ class Run:
     until: Callable[[], bool]
 
 
-Steps: TypeAlias = Generator[Call | Wait | Run | None, Any, None]
+Steps: TypeAlias = Generator[Call | Wait | Send | Run | None, Any, None]
 
 
 def no_steps() -> Steps:

@@ -27,7 +27,7 @@ from dul_fsm.association import (
 )
 from dul_fsm.services.handler import Handler
 from dul_fsm.services.performer import Performer
-from dul_fsm.services.steps import Run, Steps, Wait
+from dul_fsm.services.steps import SENT, TURN, Run, Steps, Wait
 from dul_fsm.transports.loopback import NO_LIMIT, Faults, limit
 from dul_fsm.upper_layer import CloseTransport, OpenTransport
 
@@ -187,13 +187,14 @@ class Side:
                 step = advance()
             except StopIteration:
                 return
-            if step is None and not pauses:
+            turn = step is TURN or step is SENT  # which comes when all has left
+            if turn and not pauses:
                 self._send(self._pair)
                 advance = partial(next, steps)
                 continue
-            if step is None or isinstance(step, Wait):
+            if turn or isinstance(step, Wait):
                 self._paused = steps
-                self._until = step.until if step is not None else None
+                self._until = step.until if isinstance(step, Wait) else None
                 return
             try:
                 if isinstance(step, Run):

@@ -133,10 +133,10 @@ class Receiver:
             count = min(self._skip, len(inbox))
             inbox.skip(count)
             self._skip -= count
-        start, buffer = inbox.start, inbox.buffer
+        start, buffer, needed = inbox.start, inbox.buffer, self._needed
         length = inbox.end - start
         # In Sta13 not even the rest of a PDU that was wanted when it began is waited for.
-        if not length or (length < self._needed and state is not State.Sta13):
+        if not length or (length < needed and state is not State.Sta13):
             return None
         pdu_type = buffer[start]
         try:
@@ -147,19 +147,21 @@ class Receiver:
                 )
             if length < _HEADER:
                 return None
-            (body_length,) = _unpack_length(buffer, start + 2)
+            if not needed:
+                needed = _HEADER + _unpack_length(buffer, start + 2)[0]
             if state in _UNWANTED[event]:
                 inbox.skip(_HEADER)
-                self._skip = body_length
+                self._skip = needed - _HEADER
                 self._needed = 0
                 name = PDUType(pdu_type).name.replace("_", "-")
                 text = f"{name} is not expected in {state.name}"
                 return Arrival(event, None, None, PDUError(AbortReason.UNEXPECTED_PDU, text))
-            check_header(pdu_type, body_length, self._maximum_length)
-            if length < _HEADER + body_length:
-                self._needed = _HEADER + body_length
+            if not self._needed:
+                check_header(pdu_type, needed - _HEADER, self._maximum_length)
+                self._needed = needed
+            if length < needed:
                 return None
-            body = inbox.view(_HEADER, _HEADER + body_length)
+            body = inbox.view(_HEADER, needed)
             pdu = decode_body(pdu_type, body)
             if isinstance(pdu, PDataTF):
                 self._check_contexts(pdu)
@@ -167,7 +169,7 @@ class Receiver:
             self.discard()
             self._deaf = True
             return Arrival(Event.Evt19, None, None, fault)
-        inbox.skip(_HEADER + body_length)
+        inbox.skip(needed)
         self._needed = 0
         return Arrival(event, pdu, body, None)
 

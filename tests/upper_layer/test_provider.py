@@ -353,13 +353,17 @@ def test_what_was_judged_is_not_looked_at_again_before_something_new_has_come(
     upper.receive_data(P_DATA[half:], bench.now)
     assert isinstance(upper.next_indication(), PDataIndication)
     assert [upper.next_indication() for _ in range(5)] == [None] * 5
-    assert len(looked) == 3  # the PDU, and that there is no other
+    assert len(looked) == 2  # nothing is behind it
+    upper.receive_data(P_DATA + P_DATA[:half], bench.now)
+    assert isinstance(upper.next_indication(), PDataIndication)
+    assert [upper.next_indication() for _ in range(5)] == [None] * 5
+    assert len(looked) == 4  # the PDU, and that the next one is not complete
     bench.apply(Event.Evt9)  # what this side sends is nothing new
     assert upper.next_indication() is None
-    assert len(looked) == 3
+    assert len(looked) == 4
     bench.apply(Event.Evt15)  # in another state something else may be wanted
     assert upper.next_indication() is None
-    assert looked[3:] == [State.Sta13]
+    assert looked[4:] == [State.Sta13] * 2  # it is not; what has come of it is skipped
 
 
 def test_the_user_acts_in_the_state_it_has_been_told_of() -> None:
