@@ -51,11 +51,11 @@ from dul_fsm.upper_layer import (
     AssociateIndication,
     Buffer,
     CloseTransport,
-    Indication,
     Observation,
     OpenTransport,
     PDataIndication,
     ProviderAbortIndication,
+    RareIndication,
     ReleaseConfirmation,
     ReleaseIndication,
     UpperLayer,
@@ -421,15 +421,16 @@ class Association:
             indication = self._upper.next_indication()
             if indication is None:
                 return None
-            self._translate(indication)
+            if isinstance(indication, PDataIndication):
+                self._receive(indication.pdvs)
+            else:
+                self._translate(indication)
         return self._events.popleft()
 
     # From the service's words to the AE's -------------------------------------------------------
 
-    def _translate(self, indication: Indication) -> None:
+    def _translate(self, indication: RareIndication) -> None:
         match indication:
-            case PDataIndication(pdvs):
-                self._receive(pdvs)
             case OpenTransport():
                 if not self._ended:  # else it was aborted before the driver took this
                     self._events.append(indication)

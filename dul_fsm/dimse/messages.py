@@ -12,6 +12,7 @@ Not here: whether a context id was accepted, the meaning of a command (`associat
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from dul_fsm.dimse.command_set import UnrecognizedCommandError, decode_command, encode_command
@@ -43,7 +44,7 @@ class CommandReceived:
     """The command."""
 
 
-@value
+@dataclass(slots=True)
 class DataReceived:
     """A fragment of the data set of the message that is under way."""
 
@@ -62,7 +63,7 @@ class DataReceived:
         )
 
 
-@value
+@dataclass(slots=True)
 class MessageReceived:
     """The message is complete."""
 
@@ -136,7 +137,17 @@ class MessageAssembler:
             return self._feed_command(pdv)
         if not self._data_due:
             raise MessageError("a data set fragment before the end of the command set")
-        return self._feed_data(pdv)
+        command, is_last, fragment = self._command, pdv.is_last, pdv.fragment
+        if is_last:
+            self._context_id = None
+            self._data_due = False
+            self._command = None
+        if command is None:
+            return []
+        if not isinstance(fragment, memoryview):
+            fragment = memoryview(fragment)
+        data = DataReceived(context_id, fragment, is_last)
+        return [data, MessageReceived(context_id, command)] if is_last else [data]
 
     def _feed_command(self, pdv: PDV) -> list[MessageEvent]:
         if self._data_due:
@@ -173,20 +184,6 @@ class MessageAssembler:
         return UnrecognizedCommandReceived(
             context_id, error.message_id, error.command_field, error.has_data_set
         )
-
-    def _feed_data(self, pdv: PDV) -> list[MessageEvent]:
-        command = self._command
-        if pdv.is_last:
-            self._context_id = None
-            self._data_due = False
-            self._command = None
-        if command is None:
-            return []
-        fragment = pdv.fragment
-        if not isinstance(fragment, memoryview):
-            fragment = memoryview(fragment)
-        data = DataReceived(pdv.context_id, fragment, pdv.is_last)
-        return [data, MessageReceived(pdv.context_id, command)] if pdv.is_last else [data]
 
 
 # Sent --------------------------------------------------------------------------------------------

@@ -200,6 +200,8 @@ class Loop:
         while True:
             event, self._following = self._following, None
             event = event or self._association.next_event()
+            if not self._performances and not self._deferred:  # nothing to wait for
+                return event
             if not isinstance(event, _IN_TURN) or (not self._deferred and self._may_begin(event)):
                 return event
             self._deferred.append(event)
@@ -228,7 +230,8 @@ class Loop:
             self._following = following
             yield partial(self._performer.take, fragments)
         elif isinstance(event, RequestReceived):
-            performance = _Performance(event.message, self._performer.perform(event))
+            message = event.message
+            performance = _Performance(message, self._performer.perform_request(message))
             self._performances.append(performance)
             yield from self._go_on(performance)
         elif isinstance(event, OpenTransport):

@@ -118,7 +118,7 @@ class Performer:
         """Do what `event` asks for; or begin to, and return the steps that are left."""
         match event:
             case RequestReceived(message):
-                return self._request(message)
+                return self.perform_request(message)
             case CommandReceived(message):
                 return self._open(message)
             case ResponseReceived(message):
@@ -238,7 +238,7 @@ class Performer:
             secure=self._secure,
         )
 
-    def _request(self, message: Message) -> Steps:
+    def perform_request(self, message: Message) -> Steps:
         """Perform one request and answer it, whatever happens."""
         performance = self._held.pop(message, None) or self._performance(message)
         failure = self._failures.pop(message, None)

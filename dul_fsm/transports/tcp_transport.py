@@ -172,7 +172,8 @@ class TCPTransport:
             self._receiving = True
             if self._closed:
                 raise TransportClosed
-            if self._drained:
+            # Who will stay awake begins with a look.
+            if self._drained and (not self._prompt or _latest is not self):
                 count = self._wait_and_receive(view, timeout)
             else:
                 try:
@@ -241,14 +242,14 @@ class TCPTransport:
         began = time.monotonic()
         if timeout is not None and timeout <= 0:
             return self._receive_asleep(view, began)  # it does not wait
-        prompt, self._prompt = self._prompt and _processors != 1, False
+        prompt, self._prompt = self._prompt, False
         count = None
         if prompt and began - _alone_since > ALONE:
             by = began + (AWAKE if timeout is None else min(timeout, AWAKE))
             count = self._receive_awake(view, began, by)
         if count is None:
             count = self._receive_asleep(view, None if timeout is None else began + timeout)
-        self._prompt = time.monotonic() - began < AWAKE
+        self._prompt = _processors != 1 and time.monotonic() - began < AWAKE
         return count
 
     def _receive_awake(self, view: memoryview, began: float, by: float) -> int | None:

@@ -63,12 +63,13 @@ class Deadlines(Timers):
 
     def pdu_arrived(self) -> None:
         """The PDU that was arriving is over."""
-        self.stop(TimeLimit.PDU)
+        self._running.pop(TimeLimit.PDU, None)  # not by `stop`: that is a call for each
 
     def writing(self, state: State, now: float) -> None:
         """Bytes wait to leave, and some have just left or none waited before."""
-        if state not in _ARTIM_STATES:
-            self.start(TimeLimit.WRITE, now, self._limits.write)
+        limit = self._limits.write
+        if limit is not None and state not in _ARTIM_STATES:
+            self._running[TimeLimit.WRITE] = now + limit  # as in `pdu_arrived`
 
     def written(self) -> None:
         """No bytes wait to leave any more."""

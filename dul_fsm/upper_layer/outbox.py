@@ -76,7 +76,9 @@ class Outbox:
         length = len(fragment)
         header = p_data_header(context_id, control, length)
         buffers = (header, fragment) if length else (header,)
-        self._append(OutgoingPDU(PDUType.P_DATA_TF, buffers, len(header) + length))
+        size = len(header) + length
+        self._queue.append(OutgoingPDU(PDUType.P_DATA_TF, buffers, size))
+        self.length += size
 
     def put_abort(self, pdu: AAbort) -> None:
         """Queue an A-ABORT ahead of all that was not handed out yet; the first one only.

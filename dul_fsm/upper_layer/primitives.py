@@ -86,18 +86,20 @@ class TimeLimitPassed:
     limit: TimeLimit
 
 
-Indication: TypeAlias = (
+RareIndication: TypeAlias = (
     OpenTransport
     | CloseTransport
     | AssociateIndication
     | AssociateConfirmation
-    | PDataIndication
     | ReleaseIndication
     | ReleaseConfirmation
     | AbortIndication
     | ProviderAbortIndication
     | TimeLimitPassed
 )
+"""All but P-DATA, which comes by the thousand."""
+
+Indication: TypeAlias = PDataIndication | RareIndication
 
 
 @value

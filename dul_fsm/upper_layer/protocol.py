@@ -103,16 +103,16 @@ class ProtocolMachine:
     # Events -------------------------------------------------------------------------------------
 
     def _receive(self, arrival: Arrival) -> None:
-        event, pdu, body, fault = arrival
+        pdu, fault = arrival.pdu, arrival.fault
         if fault is not None:
             self._fault = fault
-        elif isinstance(pdu, AAssociateRQ) and body is not None:
-            self._echo = bytes(body[4:68])
+        elif isinstance(pdu, AAssociateRQ) and arrival.body is not None:
+            self._echo = bytes(arrival.body[4:68])
             # PS3.8 §9.3.2: a receiver of version 1 tests bit 0 only.
             self.core.acceptable = bool(pdu.protocol_version & 1)
             self._request = pdu
         self._pdu = pdu
-        self._step(event, fault)
+        self._step(arrival.event, fault)
         self._pdu = None
 
     # Performing effects -------------------------------------------------------------------------

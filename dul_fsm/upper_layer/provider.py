@@ -148,7 +148,8 @@ class UpperLayer(ProtocolMachine):
 
         Fragments indicated before are invalid from here on.
         """
-        return self._receiver.writable()
+        receiver = self._receiver
+        return receiver.inbox.writable(receiver.needed)
 
     def buffer_filled(self, count: int, now: float) -> None:
         """`count` bytes were written into `receive_buffer`."""

@@ -13,8 +13,8 @@ Not here: what an event does (`fsm`), deadlines and indications (`provider`).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from struct import Struct
-from typing import NamedTuple
 
 from dul_fsm.errors import PDUError
 from dul_fsm.fsm import TABLE, Event, State
@@ -57,7 +57,8 @@ READ_AT_ONCE = 262144
 its PDUs are: a read for each of them costs more than all else that is done for one."""
 
 
-class Arrival(NamedTuple):
+@dataclass(slots=True)
+class Arrival:
     """One PDU, judged."""
 
     event: Event
@@ -73,7 +74,7 @@ class Arrival(NamedTuple):
 class Receiver:
     """Takes PDUs off the stream, one at a time."""
 
-    __slots__ = ("_deaf", "_maximum_length", "_needed", "_skip", "accepted_ids", "inbox")
+    __slots__ = ("_deaf", "_maximum_length", "_skip", "accepted_ids", "inbox", "needed")
 
     def __init__(self, maximum_length: int) -> None:
         """`maximum_length`: longest P-DATA-TF that this side receives, bytes; 0 for no limit."""
@@ -89,7 +90,8 @@ class Receiver:
         """The presentation contexts that P-DATA may use (PS3.8 §7.6.1)."""
         self._deaf = False
         self._skip = 0  # bytes of an unwanted PDU that are still to come
-        self._needed = 0  # length of the PDU that is arriving, header included; 0 if unknown
+        self.needed = 0
+        """Length of the PDU that is arriving, header included; 0 if unknown."""
 
     def learn_contexts(self, request: AAssociateRQ, answer: AAssociateAC) -> None:
         """Which contexts may carry data: accepted, and with something that was proposed."""
@@ -112,10 +114,6 @@ class Receiver:
         inbox = self.inbox
         return inbox.end > inbox.start
 
-    def writable(self) -> memoryview:
-        """Where the next bytes go."""
-        return self.inbox.writable(self._needed)
-
     def filled(self, count: int, state: State) -> None:
         """`count` bytes were written there."""
         if not self._deaf and state not in _NO_TRANSPORT:
@@ -124,7 +122,7 @@ class Receiver:
     def discard(self) -> None:
         """Forget what has arrived and was not judged."""
         self.inbox.skip(len(self.inbox))
-        self._skip = self._needed = 0
+        self._skip = self.needed = 0
 
     def next(self, state: State) -> Arrival | None:
         """The next PDU if enough of it is there to judge it in this state."""
@@ -133,7 +131,7 @@ class Receiver:
             count = min(self._skip, len(inbox))
             inbox.skip(count)
             self._skip -= count
-        start, buffer, needed = inbox.start, inbox.buffer, self._needed
+        start, buffer, needed = inbox.start, inbox.buffer, self.needed
         length = inbox.end - start
         # In Sta13 not even the rest of a PDU that was wanted when it began is waited for.
         if not length or (length < needed and state is not State.Sta13):
@@ -152,33 +150,31 @@ class Receiver:
             if state in _UNWANTED[event]:
                 inbox.skip(_HEADER)
                 self._skip = needed - _HEADER
-                self._needed = 0
+                self.needed = 0
                 name = PDUType(pdu_type).name.replace("_", "-")
                 text = f"{name} is not expected in {state.name}"
                 return Arrival(event, None, None, PDUError(AbortReason.UNEXPECTED_PDU, text))
-            if not self._needed:
+            if not self.needed:
                 check_header(pdu_type, needed - _HEADER, self._maximum_length)
-                self._needed = needed
+                self.needed = needed
             if length < needed:
                 return None
             body = inbox.view(_HEADER, needed)
             pdu = decode_body(pdu_type, body)
             if isinstance(pdu, PDataTF):
-                self._check_contexts(pdu)
+                for pdv in pdu.pdvs:
+                    if pdv.context_id not in self.accepted_ids:
+                        raise _not_accepted(pdv.context_id)
         except PDUError as fault:
             self.discard()
             self._deaf = True
             return Arrival(Event.Evt19, None, None, fault)
-        inbox.skip(needed)
-        self._needed = 0
+        inbox.start = start + needed  # not by `skip`: that is a call for each
+        self.needed = 0
         return Arrival(event, pdu, body, None)
 
-    def _check_contexts(self, pdu: PDataTF) -> None:
-        # PS3.8 §7.6.1: data travels on accepted presentation contexts only.
-        accepted_ids = self.accepted_ids
-        for pdv in pdu.pdvs:
-            if pdv.context_id not in accepted_ids:
-                raise PDUError(
-                    AbortReason.INVALID_PDU_PARAMETER_VALUE,
-                    f"presentation context {pdv.context_id} was not accepted",
-                )
+
+def _not_accepted(context_id: int) -> PDUError:
+    # PS3.8 §7.6.1: data travels on accepted presentation contexts only.
+    text = f"presentation context {context_id} was not accepted"
+    return PDUError(AbortReason.INVALID_PDU_PARAMETER_VALUE, text)

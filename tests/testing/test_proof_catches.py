@@ -36,7 +36,7 @@ def version_compared_with_one() -> Iterator[None]:
     def compare(self: protocol.ProtocolMachine, arrival: Arrival) -> None:
         version = getattr(arrival.pdu, "protocol_version", None)
         if version is not None and version != 1:
-            arrival = arrival._replace(pdu=replace(arrival.pdu, protocol_version=0))  # type: ignore[type-var]
+            arrival = replace(arrival, pdu=replace(arrival.pdu, protocol_version=0))  # type: ignore[type-var]
         receive(self, arrival)
 
     with patch.object(protocol.ProtocolMachine, "_receive", compare):

@@ -62,7 +62,7 @@ def feed(receiver: Receiver, data: bytes, state: State = State.Sta6) -> None:
     """These bytes arrive in `state`, and nobody looks at them."""
     view = memoryview(data)
     while view:
-        room = receiver.writable()
+        room = receiver.inbox.writable(receiver.needed)
         count = min(len(room), len(view))
         room[:count] = view[:count]
         receiver.filled(count, state)

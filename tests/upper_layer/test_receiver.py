@@ -29,7 +29,7 @@ def feed(receiver: Receiver, data: bytes, state: State = State.Sta6) -> list[Arr
             arrivals.append(arrival)
         if not data:
             return arrivals
-        room = receiver.writable()
+        room = receiver.inbox.writable(receiver.needed)
         count = min(len(room), len(data))
         room[:count] = data[:count]
         receiver.filled(count, state)
