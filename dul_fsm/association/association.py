@@ -392,8 +392,10 @@ class Association:
         upper, exchange = self._upper, self._exchange
         longest, waiting = self._outbox.maximum_fragment, self._outbox.length
         while exchange.outgoing and waiting < limit:
+            message = exchange.outgoing[0]
             try:
-                message, control, fragment = exchange.cut(longest)
+                # What is done leaves the queue, so there is always something to cut.
+                control, fragment = message.next_fragment(longest)  # type: ignore[misc]
             except BaseException:
                 # What was begun cannot be finished, and no other message can come before its end.
                 self.send_abort(self._now, "the source of a data set failed")
@@ -402,6 +404,7 @@ class Association:
             self._since = self._now
             waiting = self._outbox.length
             if message.is_done:
+                exchange.outgoing.popleft()
                 message.end = self._left + waiting
 
     def data_sent(self, count: int, now: float) -> None:

@@ -41,7 +41,6 @@ from dul_fsm.dimse import (
 from dul_fsm.errors import ContextNotAccepted
 from dul_fsm.negotiation import AcceptedContext
 from dul_fsm.pdu import PDV
-from dul_fsm.upper_layer import Buffer
 
 RESPONSE_BIT = 0x8000
 """Set in the Command Field of every response (PS3.7 §E.1)."""
@@ -113,18 +112,6 @@ class Exchange:
     def put(self, message: OutgoingMessage) -> None:
         """Send a message, after those that are being sent."""
         self.outgoing.append(message)
-
-    def cut(self, limit: int) -> tuple[OutgoingMessage, int, Buffer]:
-        """The message that is being sent, and the next message control header and fragment of it.
-
-        While something is `outgoing`. `limit`: most bytes in the fragment; even, at least 2.
-        """
-        message = self.outgoing[0]
-        # What is done leaves the queue, so there is always something to cut.
-        control, fragment = message.next_fragment(limit)  # type: ignore[misc]
-        if message.is_done:
-            self.outgoing.popleft()
-        return message, control, fragment
 
     # Received -----------------------------------------------------------------------------------
 

@@ -395,7 +395,7 @@ class Loop:
         association, transport = self._association, self._transport
         # If nothing can be sent any more, what the peer said before it went is still there.
         self._reads_until = deadline = -inf if self._broken else deadline
-        seconds = self._seconds(deadline)
+        seconds = None if deadline is None else max(deadline - self._clock(), 0.0)
         try:
             if transport is None:
                 raise ConnectionError("it was never opened")
