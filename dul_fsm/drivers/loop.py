@@ -374,7 +374,8 @@ class Loop:
             if not buffers or self._transport is None or self._broken:
                 return False
             try:
-                seconds = self._seconds(self._deadline(by))
+                deadline = self._deadline(by)
+                seconds = None if deadline is None else max(deadline - clock(), 0.0)
                 count = yield partial(self._transport.send, buffers, seconds)
             except TimeoutError:
                 association.data_sent(0, clock())

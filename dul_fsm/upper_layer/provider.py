@@ -300,26 +300,21 @@ class UpperLayer(ProtocolMachine):
         while not indications:
             if self._settled:
                 return None
-            self._advance()
+            # One PDU, or the transport's end, happens; if neither is there, all is settled.
+            receiver, state = self._receiver, self.core.state
+            if state is State.Sta1:
+                self._settled = True
+            elif (arrival := receiver.next(state)) is not None:
+                self.deadlines.pdu_arrived()
+                self._receive(arrival)
+                inbox = receiver.inbox  # not by `in_pdu`: that is a call for each
+                self._settled = inbox.start == inbox.end and not self._ended
+            elif self._ended:
+                # The end of the stream inside a PDU is the end of the transport: Evt17, not Evt19.
+                self.outbox.clear()
+                self._step(Event.Evt17)
+            else:
+                self._settled = True
+                if receiver.in_pdu:
+                    self.deadlines.pdu_arriving(state, self._now)
         return indications.popleft()
-
-    # What arrives -------------------------------------------------------------------------------
-
-    def _advance(self) -> None:
-        """Let one PDU, or the transport's end, happen; if neither is there, all is settled."""
-        receiver, state = self._receiver, self.core.state
-        if state is State.Sta1:
-            self._settled = True
-        elif (arrival := receiver.next(state)) is not None:
-            self.deadlines.pdu_arrived()
-            self._receive(arrival)
-            inbox = receiver.inbox  # not by `in_pdu`: that is a call for each
-            self._settled = inbox.start == inbox.end and not self._ended
-        elif self._ended:
-            # The end of the stream inside a PDU is the end of the transport: Evt17, not Evt19.
-            self.outbox.clear()
-            self._step(Event.Evt17)
-        else:
-            self._settled = True
-            if receiver.in_pdu:
-                self.deadlines.pdu_arriving(state, self._now)
