@@ -31,6 +31,15 @@ class Sink(Protocol):
         """Take one fragment: copy or write it now, the view is not valid afterwards."""
 
 
+class ImmediateSink:
+    """A sink whose `write` takes no time: base of those that write to no disk, no network.
+
+    It is written to while the association is held, so it must not wait for anything.
+    """
+
+    __slots__ = ()
+
+
 MEMORY_LIMIT = 1 << 28
 """Bytes of the longest data set that a `Memory` keeps unless told otherwise: 256 MiB.
 
@@ -38,7 +47,7 @@ Identifiers and most images are far below; who takes longer ones writes them to 
 """
 
 
-class Memory:
+class Memory(ImmediateSink):
     """A sink that keeps the data set in memory."""
 
     __slots__ = ("_fragments", "_limit")

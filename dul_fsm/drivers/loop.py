@@ -25,6 +25,7 @@ from dul_fsm.association import (
     Association,
     DataReceived,
     Event,
+    ImmediateSink,
     Message,
     Rejected,
     Released,
@@ -194,12 +195,17 @@ class Loop:
     # Events -------------------------------------------------------------------------------------
 
     def _next_event(self) -> Event | None:
-        """The next event that need not wait for its turn."""
+        """The next event that need not wait for its turn, once fragments that can be are taken."""
         if self._deferred and self._may_begin(self._deferred[0]):
             return self._deferred.popleft()
         while True:
             event, self._following = self._following, None
             event = event or self._association.next_event()
+            if isinstance(event, DataReceived):
+                if isinstance(event.message.sink, ImmediateSink):
+                    self._performer.take((event,))
+                    continue
+                return event
             if not self._performances and not self._deferred:  # nothing to wait for
                 return event
             if not isinstance(event, _IN_TURN) or (not self._deferred and self._may_begin(event)):

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from dul_fsm.association import Aborted, Message, Released, Sink
+from dul_fsm.association import Aborted, ImmediateSink, Message, Released, Sink
 from dul_fsm.dimse import CStoreRQ, status
 from dul_fsm.files import IncomingFile, InvalidUID, StudyFolder
 from dul_fsm.pdu import AAssociateRQ
@@ -279,7 +279,7 @@ class StorageHandler(DiscardHandler):
 # Sinks -------------------------------------------------------------------------------------------
 
 
-class _Nowhere:
+class _Nowhere(ImmediateSink):
     """Counts bytes and forgets them."""
 
     __slots__ = ("length",)

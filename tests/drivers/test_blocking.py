@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from dul_fsm.association import Aborted, Association, Message, Origin, Released
+from dul_fsm.association import (
+    Aborted,
+    Association,
+    ImmediateSink,
+    Message,
+    Origin,
+    Released,
+    Sink,
+)
 from dul_fsm.dimse import CEchoRQ
 from dul_fsm.drivers.blocking import BlockingDriver
 from dul_fsm.errors import (
@@ -441,6 +450,27 @@ class Noting:
         self._transport.close()
 
 
+class Reached:
+    """What is connected already."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def connect(self, timeout: float | None) -> Transport:
+        return self._transport
+
+    def listen(self):  # type: ignore[no-untyped-def]
+        raise NotImplementedError
+
+
+def acceptor(handler: Handler, transport: Transport) -> BlockingDriver:
+    """The driver of an association that is to be accepted."""
+    association = Association(requestor=False)
+    association.transport_opened(time.monotonic())
+    performer = Performer(association, handler, time.monotonic)
+    return BlockingDriver(association, performer, transport=transport)
+
+
 @pytest.mark.parametrize("operation", ["c_echo", "c_store"])
 def test_once_it_was_answered_an_operation_goes_on_before_anything_is_received(
     operation: str,
@@ -451,31 +481,44 @@ def test_once_it_was_answered_an_operation_goes_on_before_anything_is_received(
         def answered(self, message: Message) -> None:
             noted.append("answered")
 
-    class Reached:
-        def connect(self, timeout: float | None) -> Transport:
-            return far
-
-        def listen(self):  # type: ignore[no-untyped-def]
-            raise NotImplementedError
-
     near, far = pair()
-    association = Association(requestor=False)
-    association.transport_opened(time.monotonic())
-    driver = BlockingDriver(
-        association,
-        Performer(association, Noted(), time.monotonic),
-        transport=Noting(near, noted),
-    )
-    acceptor = Background(lambda: driver.run(lambda: False))
-    with associate(Reached(), contexts=CONTEXTS) as scp:
+    driver = acceptor(Noted(), Noting(near, noted))
+    running = Background(lambda: driver.run(lambda: False))
+    with associate(Reached(far), contexts=CONTEXTS) as scp:
         del noted[:]
         if operation == "c_echo":
             assert scp.c_echo().status == 0xB001
         else:
             assert scp.c_store(CT, "1.2.3", LITTLE, bytes(1000)).status == 0
-    acceptor.join()
+    running.join()
     at = noted.index("answered")
     assert noted[at - 1 : at + 2] == ["send", "answered", "receive"]
+
+
+@pytest.mark.parametrize("kind", [ImmediateSink, object])
+def test_a_sink_that_takes_no_time_is_written_to_while_the_association_is_held(kind: type) -> None:
+    held: list[bool] = []
+    failures = [OSError(errno.ENOSPC, "full")]
+
+    class Watching(kind):  # type: ignore[misc]
+        def write(self, fragment: memoryview, /) -> None:
+            held.append(driver.lock._is_owned())  # type: ignore[attr-defined]
+            if failures:
+                raise failures.pop()
+
+    class Watched(SCP):
+        def open_sink(self, message: Message) -> Sink:
+            return Watching()
+
+    near, far = pair()
+    driver = acceptor(Watched(), near)
+    running = Background(lambda: driver.run(lambda: False))
+    with associate(Reached(far), contexts=CONTEXTS) as scp:
+        assert scp.c_store(CT, "1.2.3", LITTLE, bytes(1000)).status == 0xA700
+        assert scp.c_store(CT, "1.2.3", LITTLE, bytes(1 << 19)).status == 0
+    running.join()
+    assert len(held) > 2
+    assert set(held) == {kind is ImmediateSink}
 
 
 def test_an_abort_before_the_connection_is_open() -> None:
