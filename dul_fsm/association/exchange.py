@@ -24,7 +24,6 @@ from dul_fsm.dimse import (
     CCancelRQ,
     Command,
     CommandReceived,
-    DataReceived,
     MessageAssembler,
     OutgoingMessage,
     Response,
@@ -125,9 +124,10 @@ class Exchange:
         for pdv in pdvs:
             for part in self._assembler.feed(pdv):
                 message = self._arriving
-                if isinstance(part, DataReceived):
+                if isinstance(part, PDV):
                     if message is not None:
-                        self._events.append(events.DataReceived(message, part.fragment))
+                        fragment: memoryview = part.fragment  # type: ignore[assignment]  # received
+                        self._events.append(events.DataReceived(message, fragment))
                 elif isinstance(part, CommandReceived):
                     self._begin(Message(self.contexts[part.context_id], part.command), answers)
                 elif isinstance(part, UnrecognizedCommandReceived):

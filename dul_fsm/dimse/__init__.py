@@ -52,7 +52,6 @@ from dul_fsm.dimse.commands import (
 from dul_fsm.dimse.messages import (
     COMMAND_SET_LIMIT,
     CommandReceived,
-    DataReceived,
     MessageAssembler,
     MessageEvent,
     MessageReceived,
@@ -171,7 +170,6 @@ __all__ = [
     "Command",
     "CommandField",
     "CommandReceived",
-    "DataReceived",
     "DataSetRule",
     "FileSource",
     "IterableSource",

@@ -45,25 +45,6 @@ class CommandReceived:
 
 
 @dataclass(slots=True)
-class DataReceived:
-    """A fragment of the data set of the message that is under way."""
-
-    context_id: int
-    """Odd, 1..255."""
-    fragment: memoryview
-    """The fragment, as long as the buffer of the PDU is valid; may be empty."""
-    is_last: bool
-    """The data set ends with it."""
-
-    def __repr__(self) -> str:
-        # Not the fragment itself: it is large, and it is a patient's.
-        return (
-            f"DataReceived(context_id={self.context_id}, fragment=<{len(self.fragment)} bytes>,"
-            f" is_last={self.is_last})"
-        )
-
-
-@dataclass(slots=True)
 class MessageReceived:
     """The message is complete."""
 
@@ -91,10 +72,8 @@ class UnrecognizedCommandReceived:
     """Whether a data set, to be skipped, follows."""
 
 
-MessageEvent: TypeAlias = (
-    CommandReceived | DataReceived | MessageReceived | UnrecognizedCommandReceived
-)
-"""What a `MessageAssembler` tells."""
+MessageEvent: TypeAlias = CommandReceived | PDV | MessageReceived | UnrecognizedCommandReceived
+"""What a `MessageAssembler` tells; a PDV is a fragment of the data set that is under way."""
 
 
 class MessageAssembler:
@@ -137,17 +116,13 @@ class MessageAssembler:
             return self._feed_command(pdv)
         if not self._data_due:
             raise MessageError("a data set fragment before the end of the command set")
-        command, is_last, fragment = self._command, pdv.is_last, pdv.fragment
-        if is_last:
-            self._context_id = None
-            self._data_due = False
-            self._command = None
-        if command is None:
-            return []
-        if not isinstance(fragment, memoryview):
-            fragment = memoryview(fragment)
-        data = DataReceived(context_id, fragment, is_last)
-        return [data, MessageReceived(context_id, command)] if is_last else [data]
+        command = self._command
+        if not pdv.is_last:
+            return [] if command is None else [pdv]
+        self._context_id = None
+        self._data_due = False
+        self._command = None
+        return [] if command is None else [pdv, MessageReceived(context_id, command)]
 
     def _feed_command(self, pdv: PDV) -> list[MessageEvent]:
         if self._data_due:

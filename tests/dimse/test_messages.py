@@ -18,7 +18,6 @@ from dul_fsm.dimse import (
     CommandReceived,
     CStoreRQ,
     CStoreRSP,
-    DataReceived,
     IterableSource,
     MessageAssembler,
     MessageEvent,
@@ -67,18 +66,6 @@ def unrecognized(*, message_id: int | None = 9, has_data_set: bool = False) -> b
 # Assembling --------------------------------------------------------------------------------------
 
 
-def test_a_fragment_is_handed_on_as_a_view_whatever_the_pdv_holds() -> None:
-    view = memoryview(DATA)
-    for fragment in (DATA, view):
-        assembler = MessageAssembler()
-        assembler.feed(PDV(3, True, True, encode_command(STORE)))
-        data, _ = assembler.feed(PDV(3, False, True, fragment))
-        assert isinstance(data, DataReceived)
-        assert isinstance(data.fragment, memoryview)
-        assert data.fragment == DATA
-        assert fragment is DATA or data.fragment is view
-
-
 @pytest.mark.parametrize("command", EXAMPLES, ids=label)
 def test_each_of_the_23_messages_is_received(command: Command) -> None:
     assembler = MessageAssembler()
@@ -86,7 +73,7 @@ def test_each_of_the_23_messages_is_received(command: Command) -> None:
         events = feed(assembler, pdvs(command, [DATA], 3))
         assert events == [
             CommandReceived(3, command),
-            DataReceived(3, memoryview(DATA), True),
+            data_pdv(DATA, context_id=3),
             MessageReceived(3, command),
         ]
     else:
@@ -123,8 +110,7 @@ def test_every_split_of_a_data_set_streams_through_as_it_came() -> None:
         first, *data, last = feed(MessageAssembler(), pdvs(STORE, pieces))
         assert first == CommandReceived(1, STORE)
         assert data == [
-            DataReceived(1, memoryview(piece), i == len(pieces) - 1)
-            for i, piece in enumerate(pieces)
+            data_pdv(piece, last=i == len(pieces) - 1) for i, piece in enumerate(pieces)
         ]
         assert last == MessageReceived(1, STORE)
 
@@ -133,17 +119,15 @@ def test_every_split_of_a_data_set_streams_through_as_it_came() -> None:
 def test_empty_data_fragments_are_received(pieces: list[bytes]) -> None:
     first, *data, last = feed(MessageAssembler(), pdvs(STORE, pieces))
     assert (first, last) == (CommandReceived(1, STORE), MessageReceived(1, STORE))
-    assert [bytes(event.fragment) for event in data if isinstance(event, DataReceived)] == pieces
+    assert [bytes(event.fragment) for event in data if isinstance(event, PDV)] == pieces
 
 
 def test_a_data_fragment_is_not_copied() -> None:
     buffer = bytearray(DATA)
     assembler = MessageAssembler()
     assembler.feed(command_pdv(encode_command(STORE)))
-    event, _ = assembler.feed(PDV(1, False, True, memoryview(buffer)[2:6]))
-    assert isinstance(event, DataReceived)
-    assert event.fragment.obj is buffer
-    assert bytes(event.fragment) == DATA[2:6]
+    pdv = PDV(1, False, True, memoryview(buffer)[2:6])
+    assert assembler.feed(pdv)[0] is pdv
 
 
 def test_a_command_fragment_need_not_last_longer_than_the_call() -> None:
@@ -289,11 +273,6 @@ def test_skipping_depends_on_the_command_under_way_and_on_no_earlier_one() -> No
 # Values ------------------------------------------------------------------------------------------
 
 
-def test_a_fragment_is_not_shown() -> None:
-    event = DataReceived(1, memoryview(b"Doe^Jane"), True)
-    assert repr(event) == "DataReceived(context_id=1, fragment=<8 bytes>, is_last=True)"
-
-
 # Cutting -----------------------------------------------------------------------------------------
 
 
@@ -337,7 +316,7 @@ def test_what_is_cut_is_assembled_again(command: Command) -> None:
         ]
         assert events[0] == CommandReceived(1, command)
         assert events[-1] == MessageReceived(1, command)
-        received = b"".join(item.fragment for item in events if isinstance(item, DataReceived))
+        received = b"".join(item.fragment for item in events if isinstance(item, PDV))
         assert received == (DATA if command.has_data_set else b"")
 
 

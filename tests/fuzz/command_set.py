@@ -18,7 +18,6 @@ from dul_fsm.dimse import (
     COMMAND_SET_LIMIT,
     Command,
     CommandReceived,
-    DataReceived,
     MessageAssembler,
     MessageEvent,
     MessageReceived,
@@ -118,7 +117,7 @@ def one_body(body: bytes, piece: int) -> None:
                 case CommandReceived():
                     assert open_command is None
                     open_command, data = event, b""
-                case DataReceived():
+                case PDV():
                     assert open_command is not None
                     assert open_command.command.has_data_set
                     assert event.context_id == open_command.context_id
@@ -154,4 +153,4 @@ def _check_sent_on(message: MessageReceived, data: bytes, piece: int) -> None:
     assert outgoing.is_done
     assert arrived[0] == CommandReceived(message.context_id, command)
     assert arrived[-1] == message
-    assert b"".join(event.fragment for event in arrived if isinstance(event, DataReceived)) == data
+    assert b"".join(event.fragment for event in arrived if isinstance(event, PDV)) == data

@@ -11,7 +11,6 @@ import pytest
 
 from dul_fsm.dimse import (
     CEchoRSP,
-    DataReceived,
     MessageAssembler,
     MessageEvent,
     decode_command,
@@ -148,7 +147,7 @@ def test_command_set_finds_a_fragment_that_is_lost(monkeypatch: pytest.MonkeyPat
 
     def forgetful(self: MessageAssembler, pdv: PDV) -> list[MessageEvent]:
         events = feed(self, pdv)
-        return [event for event in events if not isinstance(event, DataReceived) or event.is_last]
+        return [event for event in events if not isinstance(event, PDV) or event.is_last]
 
     monkeypatch.setattr(MessageAssembler, "feed", forgetful)
     with pytest.raises(AssertionError):

@@ -16,7 +16,6 @@ from dul_fsm.dimse import (
     CEchoRSP,
     Command,
     CommandReceived,
-    DataReceived,
     FileSource,
     IterableSource,
     MessageAssembler,
@@ -175,8 +174,8 @@ def assemble(fragments: list[PDV]) -> tuple[list[MessageEvent], bytes]:
     assembler = MessageAssembler()
     events = [event for pdv in fragments for event in assembler.feed(pdv)]
     assert assembler.is_idle
-    data = b"".join(event.fragment for event in events if isinstance(event, DataReceived))
-    return [event for event in events if not isinstance(event, DataReceived)], data
+    data = b"".join(event.fragment for event in events if isinstance(event, PDV))
+    return [event for event in events if not isinstance(event, PDV)], data
 
 
 @given(context_ids, commands(), st.binary(max_size=100), st.data())
@@ -236,7 +235,7 @@ def test_whatever_fragments_come_only_a_message_error_is_raised(fragments: list[
             case CommandReceived():
                 assert open_command is None
                 open_command = event
-            case DataReceived():
+            case PDV():
                 assert open_command is not None
                 assert event.context_id == open_command.context_id
                 assert open_command.command.has_data_set
