@@ -146,7 +146,8 @@ class Receiver:
             if length < _HEADER:
                 return None
             if not needed:
-                needed = _HEADER + _unpack_length(buffer, start + 2)[0]
+                (body_length,) = _unpack_length(buffer, start + 2)
+                needed = _HEADER + body_length
             if state in _UNWANTED[event]:
                 inbox.skip(_HEADER)
                 self._skip = needed - _HEADER
