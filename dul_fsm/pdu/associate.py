@@ -47,9 +47,9 @@ from dul_fsm.pdu.values import (
 
 _REMEMBERED: Final = 32
 """Requests and answers."""
-_LONGEST_REMEMBERED: Final = 8192
-"""Bytes of the longest: 128 contexts with a transfer syntax each. So a peer that means harm makes
-us keep some 5 MB, and no more."""
+_LONGEST_REMEMBERED: Final = 16384
+"""Bytes of the longest: 128 contexts with three transfer syntaxes each. So a peer that means harm
+makes us keep some 10 MB, and no more."""
 
 _Context = TypeVar("_Context", PresentationContextRQ, PresentationContextAC)
 

@@ -12,8 +12,8 @@ FIRST_CAPACITY = 4096
 class Inbox:
     """A window [start, end) of received bytes in a buffer that the transport writes into.
 
-    The buffer doubles only after a read that filled it, so what is retained stays in proportion
-    to what was received, whatever length a PDU header announces.
+    The buffer grows only after a read that filled it, to eight times its size at most, so what is
+    retained stays in proportion to what was received, whatever length a PDU header announces.
     """
 
     __slots__ = ("_limit", "_view", "buffer", "end", "start")
@@ -70,11 +70,12 @@ class Inbox:
     def _grow(self, limit: int) -> None:
         # A new buffer, not a resized one: fragments that a user still holds keep the old one alive.
         # Beyond the limit, for bytes that nobody takes out, it doubles too: work stays linear.
-        double = 2 * len(self.buffer)
-        grown = bytearray(min(double, limit) if limit > len(self.buffer) else double)
-        grown[: self.end] = self.buffer[: self.end]
-        self.buffer = grown
-        self._view = memoryview(grown)
+        # A new page costs more than to write to it, so there are few steps on the way up.
+        size = len(self.buffer)
+        grown = bytearray(2 * size if limit <= size else limit if limit <= 8 * size else 4 * size)
+        view = memoryview(grown)
+        view[: self.end] = self._view[: self.end]
+        self.buffer, self._view = grown, view
 
     def filled(self, count: int) -> None:
         """`count` bytes were written into what `writable` gave."""

@@ -60,8 +60,8 @@ def test_there_is_always_room() -> None:
     assert len(inbox) == 5 * FIRST_CAPACITY
 
 
-def test_it_doubles_only_after_a_read_that_filled_it_and_up_to_its_limit() -> None:
-    inbox = Inbox(3 * FIRST_CAPACITY)
+def test_it_grows_only_after_a_read_that_filled_it_and_up_to_its_limit() -> None:
+    inbox = Inbox(40 * FIRST_CAPACITY)
     capacities: list[int] = []
     for _ in range(4):
         room = inbox.writable(0)
@@ -72,7 +72,7 @@ def test_it_doubles_only_after_a_read_that_filled_it_and_up_to_its_limit() -> No
         inbox.filled(len(room))
         inbox.skip(len(inbox))
         capacities.append(inbox.capacity)
-    assert [capacity // FIRST_CAPACITY for capacity in capacities] == [2, 3, 3, 3]
+    assert [capacity // FIRST_CAPACITY for capacity in capacities] == [4, 16, 40, 40]
 
 
 def test_a_read_that_only_filled_the_rest_of_the_buffer_does_not_make_it_grow() -> None:
