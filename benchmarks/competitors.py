@@ -23,6 +23,7 @@ from benchmarks.data import DataSets
 from benchmarks.processes import HOST, Command
 
 OURS, DCMTK, STOCK, PYNETDICOM, BARE = "dul_fsm", "DCMTK", "DCMTK stock", "pynetdicom", "sockets"
+TWO_WORKERS, FORKING = "dul_fsm, 2 workers", "DCMTK forking"
 
 _NO_NAGLE = {"TCP_NODELAY": "1"}
 # Not the interpreter's own folder: pynetdicom has brought programs of the same names there.
@@ -58,6 +59,10 @@ def _ours_scp(port: int, maximum: int, output: Path | None) -> Command:
     plenty = ("--max-associations", "2000", "--idle", "3600")
     at = ("--port", str(port), "--max-pdu", str(maximum))
     return Command((*_OURS, "listen", *at, *where, *plenty))
+
+
+def _two_workers_scp(port: int, maximum: int, output: Path | None) -> Command:
+    return Command((*_ours_scp(port, maximum, output).arguments, "--workers", "2"))
 
 
 def _ours_scu(port: int, maximum: int, data: DataSets) -> Command:
@@ -104,7 +109,8 @@ KINDS = {
         lambda *given: Command(_dcmtk_scp(*given).arguments),
         lambda *given: Command(_dcmtk_scu(*given).arguments),
     ),
-    "DCMTK forking": Kind(_dcmtk_forking_scp, _dcmtk_scu),
+    TWO_WORKERS: Kind(_two_workers_scp, _ours_scu),
+    FORKING: Kind(_dcmtk_forking_scp, _dcmtk_scu),
     PYNETDICOM: Kind(_pynetdicom_scp, _pynetdicom_scu),
     BARE: Kind(_bare_scp, _bare_scu),
 }

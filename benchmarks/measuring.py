@@ -105,7 +105,7 @@ def observe(
         sum(used[1:]),
         used[0],
         max(memory),
-        server.memory("VmHWM"),
+        server.memory_of_family("VmHWM"),
     )
 
 

@@ -69,26 +69,41 @@ class Process:
         """What it has printed."""
         return self._log.read_text(errors="replace")
 
+    def family(self) -> list[int]:
+        """Its process id, and those of all the processes under it that live."""
+        found = [self.pid]
+        for pid in found:  # which grows
+            with suppress(OSError):
+                for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                    found += map(int, children.read_text().split())
+        return found
+
     def cpu(self) -> float:
-        """Seconds of processor time since its start, of all its threads, those that ended too."""
-        # MAKE_PROCESS_CPUCLOCK of the kernel, as clock_getcpuclockid(3) has it.
-        return time.clock_gettime((~self.pid << 3) | 2)
+        """Seconds of processor time since its start, of all its threads, those that ended too; and
+        of its family."""
+        used = 0.0
+        for pid in self.family():
+            with suppress(OSError):
+                # MAKE_PROCESS_CPUCLOCK of the kernel, as clock_getcpuclockid(3) has it.
+                used += time.clock_gettime((~pid << 3) | 2)
+        return used
 
     def memory(self, what: str) -> int:
         """Bytes, by a line of /proc/PID/status: "VmHWM" (peak), "VmRSS", "RssAnon".
 
         0 for a process that has ended.
         """
-        with suppress(OSError):
-            for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-                if line.startswith(what):
-                    return int(line.split()[1]) * 1024
-        return 0
+        return _memory(self.pid, what)
+
+    def memory_of_family(self, what: str) -> int:
+        """The same, summed; a page that they share counts for each."""
+        return sum(_memory(pid, what) for pid in self.family())
 
     def reset_peak(self) -> None:
-        """Let the peak of memory be what it is now."""
-        with suppress(OSError):
-            Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+        """Let the peak of memory be what it is now, in its family too."""
+        for pid in self.family():
+            with suppress(OSError):
+                Path(f"/proc/{pid}/clear_refs").write_text("5")
 
     def await_listening(self, port: int) -> None:
         """Wait until it listens. Nothing connects to find out: that would be a run of its own."""
@@ -136,6 +151,14 @@ class Process:
                 self._process.wait()
         os.close(self.exit)
         self._log.unlink(missing_ok=True)
+
+
+def _memory(pid: int, what: str) -> int:
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith(what):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def free_port() -> int:

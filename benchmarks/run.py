@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 
-from benchmarks import idle, others, queries, secure, startup, stores, sweeps
+from benchmarks import idle, others, queries, secure, startup, stores, sweeps, workers
 from benchmarks.bench import Bench
 from benchmarks.charts import Chart, draw
 from benchmarks.processes import BenchmarkError
@@ -41,6 +41,7 @@ WORKLOADS: dict[str, Callable[[Bench], list[Row]]] = {
     "13": secure.tls,
     "14": startup.startup,
     "15": queries.matches,
+    "16": workers.workers,
 }
 """By the numbers of the table in README.md."""
 

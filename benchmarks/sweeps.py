@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from benchmarks.bench import Bench, Pair, arrow
 from benchmarks.charts import Chart, Curve
-from benchmarks.competitors import BARE, DCMTK, OURS, PYNETDICOM, missing, peer
+from benchmarks.competitors import BARE, DCMTK, FORKING, OURS, PYNETDICOM, missing, peer
 from benchmarks.data import DataSets
 from benchmarks.measuring import Sample
 from benchmarks.processes import Command, Process
@@ -58,7 +58,7 @@ def by_object_size(bench: Bench) -> list[Chart]:
 def by_parallel(bench: Bench) -> list[Chart]:
     """MB/s of one SCP with several SCUs at once."""
     chart = Chart("parallel", "Several SCUs at once, into one SCP", "SCUs", "MB/s in all")
-    pairs = ((OURS, OURS), (DCMTK, OURS), (DCMTK, "DCMTK forking"))
+    pairs = ((OURS, OURS), (DCMTK, OURS), (DCMTK, FORKING))
     for clients in (1, 4) if bench.quick else (1, 2, 4, 8, 16):
         row = bench.transfers(
             f"chart parallel at {clients}", chart.title, bench.large, pairs, clients=clients
