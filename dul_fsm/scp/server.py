@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 
@@ -24,6 +24,7 @@ from dul_fsm.association import Association
 from dul_fsm.drivers.blocking import BlockingDriver
 from dul_fsm.drivers.loop import is_in_place
 from dul_fsm.pdu import DEFAULT_MAXIMUM_LENGTH, AAssociateRQ
+from dul_fsm.scp.threads import Threads
 from dul_fsm.services.admission import NO_ROOM, refuse
 from dul_fsm.services.handler import Handler, Reject
 from dul_fsm.services.peer_binding import PeerBinding
@@ -53,7 +54,8 @@ class _Connection:
 
     association: Association
     transport: Transport
-    thread: threading.Thread | None = None
+    running: threading.Lock = field(default_factory=threading.Lock)  # held until it is gone
+    thread: int | None = None  # who runs it, once somebody does
     driver: BlockingDriver | None = None  # once the thread has a handler
     admitted: bool = False  # it may be, or become, one of so many associations
     dropped: bool = False  # closed to make room, about to be gone
@@ -144,6 +146,7 @@ class Server:
         self._time_limits = time_limits
         self._report = report
         self._observer = observer
+        self._threads = Threads("dul-fsm association")
         self._lock = threading.Lock()
         self._connections: list[_Connection] = []  # oldest first
         self._closing = threading.Event()
@@ -199,9 +202,7 @@ class Server:
         )
         association.transport_opened(time.monotonic(), in_place=is_in_place(transport))
         connection = _Connection(association, transport)
-        connection.thread = threading.Thread(
-            target=self._run, args=(connection,), name="dul-fsm association", daemon=True
-        )
+        connection.running.acquire()
         with self._lock:
             if self._closing.is_set():
                 connection.close()
@@ -211,13 +212,11 @@ class Server:
             if len(strangers) >= MAX_STRANGERS:
                 strangers[0].dropped = True
                 strangers[0].close()
-            try:
-                # Under the lock: `close` may only meet threads that run.
-                connection.thread.start()
-            except RuntimeError as error:  # no more threads to be had: the others go on
-                self._connections.remove(connection)
-                connection.close()
-                self._report(error)
+        try:
+            self._threads.run(partial(self._run, connection))
+        except RuntimeError as error:  # no more threads to be had: the others go on
+            self._remove(connection)
+            self._report(error)
 
     def _admit(self, connection: _Connection, request: AAssociateRQ) -> Reject | None:
         refused = refuse(
@@ -236,6 +235,7 @@ class Server:
         return None
 
     def _run(self, connection: _Connection) -> None:
+        connection.thread = threading.get_ident()
         try:
             handler = self._handler()  # here, for it may take its time
             handler.peer = getattr(connection.transport, "peer", "")
@@ -259,9 +259,13 @@ class Server:
         except Exception as error:
             self._report(error)
         finally:
-            connection.close()
-            with self._lock:
-                self._connections.remove(connection)
+            self._remove(connection)
+
+    def _remove(self, connection: _Connection) -> None:
+        connection.close()
+        with self._lock:
+            self._connections.remove(connection)
+        connection.running.release()
 
     # The end ------------------------------------------------------------------------------------
 
@@ -285,6 +289,7 @@ class Server:
         for connection in connections:
             connection.close()
         self._join(connections, time.monotonic() + STOP_PATIENCE)
+        self._threads.close()
         if self._acceptor is not threading.current_thread():
             self._acceptor.join(STOP_PATIENCE)
         self._stopped.set()
@@ -292,8 +297,10 @@ class Server:
     def _join(self, connections: list[_Connection], by: float) -> None:
         for connection in connections:
             # A handler may close the server that it serves.
-            if connection.thread not in (None, threading.current_thread()):
-                connection.thread.join(max(0.0, by - time.monotonic()))
+            if connection.thread != threading.get_ident():
+                patience = max(0.0, by - time.monotonic())
+                if connection.running.acquire(timeout=patience):
+                    connection.running.release()
 
     def __enter__(self) -> Server:
         return self
