@@ -67,7 +67,7 @@ def observe(
     Processor time is read when a connection opens and when one closes, so that the start of a
     process and its end are not in it.
     """
-    server.reset_peak()
+    server.reset()
     tap.begin(port)
     opened: dict[int, float] = {}
     closed: dict[int, float] = {}
@@ -105,7 +105,7 @@ def observe(
         sum(used[1:]),
         used[0],
         max(memory),
-        server.memory_of_family("VmHWM"),
+        server.memory("VmHWM"),
     )
 
 

@@ -56,6 +56,7 @@ class Process:
                 env={**os.environ, **command.environment},
             )
         self.pid = self._process.pid
+        self._pids = [self.pid]
         self.exit = os.pidfd_open(self.pid)
         """A descriptor that is readable once it has ended."""
 
@@ -69,21 +70,12 @@ class Process:
         """What it has printed."""
         return self._log.read_text(errors="replace")
 
-    def family(self) -> list[int]:
-        """Its process id, and those of all the processes under it that live."""
-        found = [self.pid]
-        for pid in found:  # which grows
-            with suppress(OSError):
-                for children in Path(f"/proc/{pid}/task").glob("*/children"):
-                    found += map(int, children.read_text().split())
-        return found
-
     def cpu(self) -> float:
         """Seconds of processor time since its start, of all its threads, those that ended too; and
-        of its family."""
+        of the processes that `reset` found."""
         used = 0.0
-        for pid in self.family():
-            with suppress(OSError):
+        for pid in self._pids:
+            with suppress(OSError):  # it has ended, and was waited for
                 # MAKE_PROCESS_CPUCLOCK of the kernel, as clock_getcpuclockid(3) has it.
                 used += time.clock_gettime((~pid << 3) | 2)
         return used
@@ -91,19 +83,19 @@ class Process:
     def memory(self, what: str) -> int:
         """Bytes, by a line of /proc/PID/status: "VmHWM" (peak), "VmRSS", "RssAnon".
 
-        0 for a process that has ended.
+        0 for a process that has ended; a page that several share counts for each.
         """
-        return _memory(self.pid, what)
+        return sum(_memory(pid, what) for pid in self._pids)
 
-    def memory_of_family(self, what: str) -> int:
-        """The same, summed; a page that they share counts for each."""
-        return sum(_memory(pid, what) for pid in self.family())
-
-    def reset_peak(self) -> None:
-        """Let the peak of memory be what it is now, in its family too."""
-        for pid in self.family():
+    def reset(self) -> None:
+        """Let the peak of memory be what it is now; look which processes are under this one."""
+        pids = [self.pid]
+        for pid in pids:  # which grows
             with suppress(OSError):
+                for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                    pids += map(int, children.read_text().split())
                 Path(f"/proc/{pid}/clear_refs").write_text("5")
+        self._pids = pids
 
     def await_listening(self, port: int) -> None:
         """Wait until it listens. Nothing connects to find out: that would be a run of its own."""

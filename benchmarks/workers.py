@@ -20,7 +20,10 @@ SCUS = 4
 
 def workers(bench: Bench) -> list[Row]:
     """16: images, and associations with one C-ECHO, from several SCUs at once."""
-    note = "processor time and memory of an SCP are those of all its processes together"
+    note = (
+        "processor time and memory of an SCP are those of its processes together, "
+        "but for DCMTK's that come with an association"
+    )
     images = bench.transfers(
         "16a",
         f"{SCUS} SCUs at once, {len(bench.few.files)} x 512 KiB CT each",
