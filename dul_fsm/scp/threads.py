@@ -12,8 +12,8 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TypeAlias
 
-KEPT = 10.0
-"""Seconds for which a thread without work is kept."""
+KEPT = 0.2
+"""Seconds for which a thread without work is kept: peers that are busy call again at once."""
 
 Work: TypeAlias = Callable[[], object]
 
