@@ -288,8 +288,9 @@ class Server:
         self._join(connections, by)
         for connection in connections:
             connection.close()
-        self._join(connections, time.monotonic() + STOP_PATIENCE)
-        self._threads.close()
+        by = time.monotonic() + STOP_PATIENCE
+        self._join(connections, by)
+        self._threads.close(by)
         if self._acceptor is not threading.current_thread():
             self._acceptor.join(STOP_PATIENCE)
         self._stopped.set()

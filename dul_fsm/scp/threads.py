@@ -7,6 +7,7 @@ where several peers call at once, that is half of what a server could do.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -29,6 +30,7 @@ class Threads:
         self._name = name
         self._lock = threading.Lock()
         self._closed = False
+        self._threads: set[threading.Thread] = set()
         self._idle: list[SimpleQueue[Work | None]] = []
         """Where each of those waits that have nothing to do; the last one is still in the cache."""
 
@@ -43,24 +45,34 @@ class Threads:
         waiting = SimpleQueue()
         waiting.put(work)
         target = partial(self._work, waiting)
-        threading.Thread(target=target, name=self._name, daemon=True).start()
+        thread = threading.Thread(target=target, name=self._name, daemon=True)
+        with self._lock:  # `close` meets only threads that run
+            thread.start()
+            self._threads.add(thread)
 
-    def close(self) -> None:
-        """Keep none any longer; what they run goes on to its end."""
+    def close(self, by: float) -> None:
+        """Keep none any longer, and wait until then for what they run; that goes on to its end."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
+            threads = self._threads - {threading.current_thread()}
         for waiting in idle:
             waiting.put(None)
+        for thread in threads:
+            thread.join(max(0.0, by - time.monotonic()))
 
     def _work(self, mine: SimpleQueue[Work | None]) -> None:
-        while (work := self._next(mine)) is not None:
-            work()
-            del work  # nothing of it is kept meanwhile
+        try:
+            while (work := self._next(mine)) is not None:
+                work()
+                del work  # nothing of it is kept meanwhile
+                with self._lock:
+                    if self._closed:
+                        return
+                    self._idle.append(mine)
+        finally:
             with self._lock:
-                if self._closed:
-                    return
-                self._idle.append(mine)
+                self._threads.discard(threading.current_thread())
 
     def _next(self, mine: SimpleQueue[Work | None]) -> Work | None:
         try:

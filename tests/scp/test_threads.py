@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from queue import Empty, SimpleQueue
@@ -19,7 +20,7 @@ def threads() -> Iterator[Threads]:
     with nothing_left():
         made = Threads("kept")
         yield made
-        made.close()
+        made.close(time.monotonic() + PATIENCE)
 
 
 def idle(threads: Threads) -> int:
@@ -118,9 +119,20 @@ def test_at_the_end_what_runs_goes_on_and_no_thread_is_kept() -> None:
             left.set()
 
         threads.run(work)
-        threads.close()
+        began = time.monotonic()
+        threads.close(began + 0.01)
+        assert time.monotonic() - began < PATIENCE
         leave.set()
         assert left.wait(PATIENCE)
+
+
+def test_who_ends_it_waits_for_what_runs() -> None:
+    threads = Threads("kept")
+    before = set(threading.enumerate())
+    for _ in range(5):
+        threads.run(lambda: time.sleep(0.01))
+    threads.close(time.monotonic() + PATIENCE)
+    assert set(threading.enumerate()) <= before
 
 
 def test_a_thread_that_cannot_be_started_is_an_error(
