@@ -152,3 +152,10 @@ def test_clearing_gives_the_memory_back() -> None:
     assert (inbox.start, inbox.end, inbox.capacity) == (0, 0, FIRST_CAPACITY)
     put(inbox, pattern(100))
     assert content(inbox) == bytes(inbox.buffer[:100]) == pattern(100)
+
+
+@pytest.mark.parametrize(("limit", "grown"), [(8 * FIRST_CAPACITY, 8), (8 * FIRST_CAPACITY + 1, 4)])
+def test_the_last_step_to_its_limit_is_eight_times_its_size_at_most(limit: int, grown: int) -> None:
+    inbox = Inbox(limit)
+    inbox.filled(len(inbox.writable(0)))
+    assert inbox.capacity == grown * FIRST_CAPACITY
