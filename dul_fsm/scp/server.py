@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 
@@ -50,12 +50,10 @@ ACCEPT_PAUSE = 0.1
 
 @dataclass(eq=False, slots=True)
 class _Connection:
-    """One connection and the thread that runs it."""
+    """One connection."""
 
     association: Association
     transport: Transport
-    running: threading.Lock = field(default_factory=threading.Lock)  # held until it is gone
-    thread: int | None = None  # who runs it, once somebody does
     driver: BlockingDriver | None = None  # once the thread has a handler
     admitted: bool = False  # it may be, or become, one of so many associations
     dropped: bool = False  # closed to make room, about to be gone
@@ -202,7 +200,6 @@ class Server:
         )
         association.transport_opened(time.monotonic(), in_place=is_in_place(transport))
         connection = _Connection(association, transport)
-        connection.running.acquire()
         with self._lock:
             if self._closing.is_set():
                 connection.close()
@@ -235,7 +232,6 @@ class Server:
         return None
 
     def _run(self, connection: _Connection) -> None:
-        connection.thread = threading.get_ident()
         try:
             handler = self._handler()  # here, for it may take its time
             handler.peer = getattr(connection.transport, "peer", "")
@@ -265,7 +261,6 @@ class Server:
         connection.close()
         with self._lock:
             self._connections.remove(connection)
-        connection.running.release()
 
     # The end ------------------------------------------------------------------------------------
 
@@ -285,23 +280,13 @@ class Server:
         by = time.monotonic() + STOP_PATIENCE
         for connection in connections:
             connection.abort("the server stops", max(0.0, by - time.monotonic()))
-        self._join(connections, by)
+        self._threads.close(by)
         for connection in connections:
             connection.close()
-        by = time.monotonic() + STOP_PATIENCE
-        self._join(connections, by)
-        self._threads.close(by)
+        self._threads.close(time.monotonic() + STOP_PATIENCE)
         if self._acceptor is not threading.current_thread():
             self._acceptor.join(STOP_PATIENCE)
         self._stopped.set()
-
-    def _join(self, connections: list[_Connection], by: float) -> None:
-        for connection in connections:
-            # A handler may close the server that it serves.
-            if connection.thread != threading.get_ident():
-                patience = max(0.0, by - time.monotonic())
-                if connection.running.acquire(timeout=patience):
-                    connection.running.release()
 
     def __enter__(self) -> Server:
         return self

@@ -51,7 +51,10 @@ class Threads:
             self._threads.add(thread)
 
     def close(self, by: float) -> None:
-        """Keep none any longer, and wait until then for what they run; that goes on to its end."""
+        """Keep none any longer, and wait until then for what they run; that goes on to its end.
+
+        May be called again, and by what runs in one of them, which is not waited for.
+        """
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
