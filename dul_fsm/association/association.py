@@ -95,7 +95,6 @@ class Association:
         )
         self._core = self._upper.core
         self._outbox = self._upper.outbox
-        self._deadlines = self._upper.deadlines
         self._limits = self._upper.time_limits
         self._events: deque[Event] = deque()
         self._exchange = Exchange(self._events)
@@ -176,7 +175,7 @@ class Association:
     @property
     def deadline(self) -> float | None:
         """When `handle_timeout` is due; None if nothing is waited for with a limit."""
-        below, (_, mine) = self._deadlines.deadline, self._watched
+        below, (_, mine) = self._upper.deadline, self._watched
         if mine is None:
             return below
         return mine if below is None or mine < below else below
@@ -315,7 +314,7 @@ class Association:
         performing, message_id = self.operations.performing, command.message_id_being_responded_to
         if performing.get(message_id) is not request:
             raise LocalProtocolError(f"no request with Message ID {message_id} awaits a response")
-        if self._ended or self._core.state not in _SENDING:
+        if not self.can_respond:
             raise LocalProtocolError(f"{command.name} cannot be sent in {self.state.name}")
         final = category(command.status) is not StatusCategory.PENDING
         self._exchange.put(made or outgoing(request.context, command, data))
@@ -540,6 +539,6 @@ class Association:
                 return TimeLimit.RESPONSE, None
             oldest = next(iter(operations.awaiting.values()))
             return TimeLimit.RESPONSE, max(oldest, self._heard) + limits.response
-        if operations.invoked or operations.performing or limits.idle is None:
+        if operations.any or limits.idle is None:
             return TimeLimit.IDLE, None
         return TimeLimit.IDLE, self._since + limits.idle

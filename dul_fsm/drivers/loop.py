@@ -380,8 +380,7 @@ class Loop:
             if not buffers or self._transport is None or self._broken:
                 return False
             try:
-                deadline = self._deadline(by)
-                seconds = None if deadline is None else max(deadline - clock(), 0.0)
+                seconds = self._seconds(self._deadline(by))
                 count = yield partial(self._transport.send, buffers, seconds)
             except TimeoutError:
                 association.data_sent(0, clock())
@@ -402,7 +401,7 @@ class Loop:
         association, transport = self._association, self._transport
         # If nothing can be sent any more, what the peer said before it went is still there.
         self._reads_until = deadline = -inf if self._broken else deadline
-        seconds = None if deadline is None else max(deadline - self._clock(), 0.0)
+        seconds = self._seconds(deadline)
         try:
             if transport is None:
                 raise ConnectionError("it was never opened")

@@ -63,13 +63,12 @@ class Deadlines(Timers):
 
     def pdu_arrived(self) -> None:
         """The PDU that was arriving is over."""
-        self._running.pop(TimeLimit.PDU, None)  # not by `stop`: that is a call for each
+        self.stop(TimeLimit.PDU)
 
     def writing(self, state: State, now: float) -> None:
         """Bytes wait to leave, and some have just left or none waited before."""
-        limit = self._limits.write
-        if limit is not None and state not in _ARTIM_STATES:
-            self._running[TimeLimit.WRITE] = now + limit  # as in `pdu_arrived`
+        if state not in _ARTIM_STATES:
+            self.start(TimeLimit.WRITE, now, self._limits.write)
 
     def written(self) -> None:
         """No bytes wait to leave any more."""

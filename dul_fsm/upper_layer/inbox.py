@@ -72,7 +72,10 @@ class Inbox:
         # Beyond the limit, for bytes that nobody takes out, it doubles too: work stays linear.
         # A new page costs more than to write to it, so there are few steps on the way up.
         size = len(self.buffer)
-        grown = bytearray(2 * size if limit <= size else limit if limit <= 8 * size else 4 * size)
+        if limit <= size:
+            grown = bytearray(2 * size)
+        else:
+            grown = bytearray(limit if limit <= 8 * size else 4 * size)
         view = memoryview(grown)
         view[: self.end] = self._view[: self.end]
         self.buffer, self._view = grown, view

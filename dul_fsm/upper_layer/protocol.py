@@ -72,8 +72,7 @@ class ProtocolMachine:
         self.core = Core(requestor=requestor)
         """What the machine knows of this association; to be read."""
         self._observer = observer
-        self.deadlines = Deadlines(time_limits)
-        """Which time limits run; to be read."""
+        self._deadlines = Deadlines(time_limits)
         self._receiver = Receiver(maximum_length)
         self.outbox = Outbox()
         """What waits to leave; to be read."""
@@ -85,7 +84,7 @@ class ProtocolMachine:
         """As before the first connection."""
         self._receiver.reset()
         self.outbox.reset()
-        self.deadlines.stop_all()
+        self._deadlines.stop_all()
         self._begin()
 
     def _begin(self) -> None:
@@ -133,10 +132,10 @@ class ProtocolMachine:
         after = core.state
         if after is not before:
             self._settled = False
-            self.deadlines.state_changed(before, after, self._now)
+            self._deadlines.state_changed(before, after, self._now)
 
     def _watch_writing(self) -> None:
-        self.deadlines.writing(self.core.state, self._now)
+        self._deadlines.writing(self.core.state, self._now)
 
     def _send(self, pdu: PDU) -> None:
         if not self.outbox.length:
@@ -164,7 +163,7 @@ class ProtocolMachine:
     def _send_p_data(self) -> None:
         outbox = self.outbox
         if not outbox.length:  # not by `_watch_writing`: that is a call for each
-            self.deadlines.writing(self.core.state, self._now)
+            self._deadlines.writing(self.core.state, self._now)
         outbox.put_p_data(*self._p_data)
 
     def _abort_as_provider(self) -> None:
@@ -175,7 +174,7 @@ class ProtocolMachine:
         self._tell(CloseTransport())
 
     def _start_artim(self) -> None:
-        self.deadlines.start_artim(self._now)
+        self._deadlines.start_artim(self._now)
 
     def _tell(self, indication: Indication) -> None:
         self._indications.append(indication)
@@ -227,7 +226,7 @@ _PERFORM: dict[Effect, Callable[[ProtocolMachine], None]] = {
     Effect.CLOSE_TRANSPORT: ProtocolMachine._close_transport,
     Effect.START_ARTIM: ProtocolMachine._start_artim,
     Effect.RESTART_ARTIM: ProtocolMachine._start_artim,
-    Effect.STOP_ARTIM: lambda m: m.deadlines.stop_artim(),
+    Effect.STOP_ARTIM: lambda m: m._deadlines.stop_artim(),
     Effect.SEND_A_ASSOCIATE_RQ: ProtocolMachine._send_encoded,
     Effect.SEND_A_ASSOCIATE_AC: ProtocolMachine._send_accept,
     Effect.SEND_A_ASSOCIATE_RJ: ProtocolMachine._send_reject,

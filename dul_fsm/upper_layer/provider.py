@@ -90,7 +90,7 @@ class UpperLayer(ProtocolMachine):
     @property
     def deadline(self) -> float | None:
         """When `handle_timeout` is due; None if nothing is waited for with a limit."""
-        return self.deadlines.deadline
+        return self._deadlines.deadline
 
     @property
     def maximum_length(self) -> int:
@@ -118,7 +118,7 @@ class UpperLayer(ProtocolMachine):
 
     def artim_running(self) -> bool:
         """Whether ARTIM runs: if and only if the state is Sta2 or Sta13."""
-        return self.deadlines.running(TimeLimit.ARTIM)
+        return self._deadlines.running(TimeLimit.ARTIM)
 
     # From the transport -------------------------------------------------------------------------
 
@@ -171,7 +171,7 @@ class UpperLayer(ProtocolMachine):
     def handle_timeout(self, now: float) -> None:
         """Act on every deadline that has passed by `now`; nothing happens if none has."""
         self._now = now
-        while (limit := self.deadlines.expire(now)) is not None:
+        while (limit := self._deadlines.expire(now)) is not None:
             if limit is TimeLimit.ARTIM:
                 self._step(Event.Evt18)
             else:
@@ -287,9 +287,9 @@ class UpperLayer(ProtocolMachine):
         self._now = now
         gone = self.outbox.sent(count)
         if not self.outbox.length:
-            self.deadlines.written()
+            self._deadlines.written()
         elif count:
-            self.deadlines.writing(self.core.state, now)
+            self._deadlines.writing(self.core.state, now)
         if self._observer is not None:
             for pdu in gone:
                 self._observer(PDUSent(pdu.pdu_type, pdu.size))
@@ -305,7 +305,7 @@ class UpperLayer(ProtocolMachine):
             if state is State.Sta1:
                 self._settled = True
             elif (arrival := receiver.next(state)) is not None:
-                self.deadlines.pdu_arrived()
+                self._deadlines.pdu_arrived()
                 self._receive(arrival)
                 inbox = receiver.inbox  # not by `in_pdu`: that is a call for each
                 self._settled = inbox.start == inbox.end and not self._ended
@@ -316,5 +316,5 @@ class UpperLayer(ProtocolMachine):
             else:
                 self._settled = True
                 if receiver.in_pdu:
-                    self.deadlines.pdu_arriving(state, self._now)
+                    self._deadlines.pdu_arriving(state, self._now)
         return indications.popleft()
