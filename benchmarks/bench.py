@@ -106,6 +106,17 @@ class Bench:
         """See `measuring.observe`."""
         return observe(self.tap, commands, server, port, self.folder)
 
+    def timed(
+        self,
+        commands: Sequence[Command],
+        server: Process,
+        port: int,
+        figure: Callable[[float], float],
+    ) -> Sample:
+        """Observe, and make the figure of the seconds that it took."""
+        seen = self.observe(commands, server, port)
+        return seen.sample(figure(seen.seconds))
+
     # Transfers ----------------------------------------------------------------------------------
 
     def transfers(

@@ -10,7 +10,7 @@ from functools import partial
 from benchmarks.bench import Bench
 from benchmarks.competitors import DCMTK, OURS, PYNETDICOM, echoscu, missing, peer
 from benchmarks.measuring import Sample
-from benchmarks.processes import BenchmarkError, Command, Process
+from benchmarks.processes import BenchmarkError, Command
 from benchmarks.report import Floor, Row
 
 
@@ -57,19 +57,8 @@ def _conversations(
                 row.notes.append(f"left out: {name}: {missing(name)}")
                 continue
             process, port = stack.enter_context(bench.scp(name))
-            contestants[name] = partial(_conversation, bench, maker(port), process, port, figure)
+            contestants[name] = partial(bench.timed, [maker(port)], process, port, figure)
         row.samples = bench.interleaved(row.number, contestants, row.notes)
-
-
-def _conversation(
-    bench: Bench,
-    command: Command,
-    process: Process,
-    port: int,
-    figure: Callable[[float], float],
-) -> Sample:
-    seen = bench.observe([command], process, port)
-    return seen.sample(figure(seen.seconds))
 
 
 def negotiation(bench: Bench) -> list[Row]:

@@ -78,5 +78,4 @@ def _query(
     port: int,
     figure: Figure,
 ) -> Sample:
-    seen = bench.observe([ask(scu, port)], process, port)
-    return seen.sample(figure(seen.seconds))
+    return bench.timed([ask(scu, port)], process, port, figure)

@@ -5,14 +5,13 @@ Not here: how a chart is drawn (`charts`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 from benchmarks.bench import Bench, Pair, arrow
 from benchmarks.charts import Chart, Curve
 from benchmarks.competitors import BARE, DCMTK, FORKING, OURS, PYNETDICOM, missing, peer
 from benchmarks.data import DataSets
-from benchmarks.measuring import Sample
-from benchmarks.processes import Command, Process
 
 _PAIRS: tuple[Pair, ...] = ((OURS, OURS), (DCMTK, DCMTK), (BARE, BARE))
 PDU = 16384
@@ -83,19 +82,10 @@ def by_associations(bench: Bench) -> list[Chart]:
         with bench.scp(name) as (process, port):
             most = (100 if bench.quick else 3000) // (1 if name == OURS else 10)
             for count in [n for n in (1, 10, 30, 100, 300, 1000, 3000, 10000) if n <= most]:
-                run = _associations(bench, peer("associate", name, port, count), process, port)
+                command = peer("associate", name, port, count)
+                run = partial(bench.timed, [command], process, port, lambda seconds: seconds * 1e6)
                 samples = bench.interleaved(f"chart associations at {count}", {name: run}, [])
                 values = [sample.value / count for sample in samples[name]]
                 label = arrow((name, name))
                 chart.curves.setdefault(label, Curve()).points.append((count, values))
     return [chart]
-
-
-def _associations(
-    bench: Bench, command: Command, process: Process, port: int
-) -> Callable[[], Sample]:
-    def run() -> Sample:
-        seen = bench.observe([command], process, port)
-        return seen.sample(seen.seconds * 1e6)
-
-    return run

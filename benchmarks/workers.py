@@ -43,7 +43,7 @@ def _associations(bench: Bench, note: str) -> Row:
         row.samples = bench.interleaved(
             row.number,
             {
-                name: partial(_at_once, bench, *stack.enter_context(bench.scp(name)), count)
+                name: partial(_at_once, bench, count, *stack.enter_context(bench.scp(name)))
                 for name in (OURS, TWO_WORKERS)
             },
             row.notes,
@@ -51,6 +51,6 @@ def _associations(bench: Bench, note: str) -> Row:
     return row
 
 
-def _at_once(bench: Bench, process: Process, port: int, count: int) -> Sample:
-    seen = bench.observe([peer("associate", OURS, port, count)] * SCUS, process, port)
-    return seen.sample(SCUS * count / seen.seconds)
+def _at_once(bench: Bench, count: int, process: Process, port: int) -> Sample:
+    commands = [peer("associate", OURS, port, count)] * SCUS
+    return bench.timed(commands, process, port, lambda seconds: SCUS * count / seconds)

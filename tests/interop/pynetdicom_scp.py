@@ -14,7 +14,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -124,15 +124,7 @@ class Archive:
         worklist = event.context.abstract_syntax == classes.ModalityWorklistInformationFind
         found = self._scheduled(keys) if worklist else self._matches(keys)
         until = time.monotonic() + PATIENCE if self.until_cancelled else 0.0
-        while True:
-            for match in found:
-                if event.is_cancelled:
-                    tell(operation="C-CANCEL")
-                    yield CANCEL, None
-                    return
-                yield PENDING, match
-            if time.monotonic() >= until:
-                return
+        while not (yield from self._each(event, found)) and time.monotonic() < until:
             # pynetdicom receives nothing while it has something to send.
             time.sleep(0.01)
 
@@ -157,13 +149,15 @@ class Archive:
         yield len(images)
         yield from self._each(event, images)
 
-    def _each(self, event: Event, images: list[Dataset]) -> Iterator[Answer]:
-        for image in images:
+    def _each(self, event: Event, found: list[Dataset]) -> Generator[Answer, None, bool]:
+        """Yield each, unless the peer cancels; returns whether it has."""
+        for one in found:
             if event.is_cancelled:
                 tell(operation="C-CANCEL")
                 yield CANCEL, None
-                return
-            yield PENDING, image
+                return True
+            yield PENDING, one
+        return False
 
     def _images(self, keys: Dataset) -> list[Dataset]:
         return [image for image in self.stored.values() if _fits(keys, image)]
