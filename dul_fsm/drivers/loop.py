@@ -75,12 +75,12 @@ def is_in_place(transport: object) -> bool:
 class _Performance:
     """An operation that is being performed."""
 
-    __slots__ = ("request", "steps", "wait")
+    __slots__ = ("request", "steps", "until")
 
     def __init__(self, request: Message, steps: Steps) -> None:
         self.request = request
         self.steps = steps
-        self.wait: Wait | None = None
+        self.until: Callable[[], bool] | None = None
         """What it waits for; None if only for its turn."""
 
 
@@ -206,8 +206,6 @@ class Loop:
                     self._performer.take((event,))
                     continue
                 return event
-            if not self._performances and not self._deferred:  # nothing to wait for
-                return event
             if not isinstance(event, _IN_TURN) or (not self._deferred and self._may_begin(event)):
                 return event
             self._deferred.append(event)
@@ -267,7 +265,7 @@ class Loop:
         is delivered at once. While one waits nothing more is read unless an operation needs it: a
         peer that does not keep to the negotiated window waits too, and fills no memory.
         """
-        ready = [one for one in self._performances if self._may_go_on(one)]
+        ready = any(map(self._may_go_on, self._performances))
         if not self._association.idle and not (ready and self._deferred):
             yield from self._receive(-inf if ready else self._deadline(by))
             while (event := self._next_event()) is not None:
@@ -282,8 +280,8 @@ class Loop:
         return True
 
     def _may_go_on(self, performance: _Performance) -> bool:
-        wait = performance.wait
-        return wait is None or wait.until() or self._association.idle
+        until = performance.until
+        return until is None or until() or self._association.idle
 
     def _go_on(self, performance: _Performance) -> Calls:
         """Let an operation go on until it gives up its turn, waits or is done."""
@@ -292,7 +290,7 @@ class Loop:
             step = yield from self._advance(performance.steps)
             if step is not _DONE:
                 done = False
-                performance.wait = step if isinstance(step, Wait) else None
+                performance.until = step.until if isinstance(step, Wait) else None
         finally:
             if done:
                 self._performances.remove(performance)
