@@ -278,7 +278,7 @@ def test_where_the_next_file_cannot_be_made_ahead_whoever_needs_it_is_told(
     with storing(tmp_path) as ground, ground.associate() as association:
         real = StudyFolder.prepare
         assert send(association, data_set("1.2.1"), "1.2.1") == status.SUCCESS
-        eventually(lambda: prepared(tmp_path))
+        eventually(lambda: following(tmp_path))
         monkeypatch.setattr(StudyFolder, "prepare", prepare)
         assert send(association, data_set("1.2.2"), "1.2.2") == status.SUCCESS
         assert tried.wait(10)
